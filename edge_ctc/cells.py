@@ -1,0 +1,60 @@
+"""What the product talks about: cells, their image files, verdicts. Frozen, checked when built."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What a call says of a cell."""
+
+    CTC = "CTC"
+    REVIEW = "REVIEW"
+    LEUKOCYTE = "LEUKOCYTE"
+    NOT_EVALUABLE = "NOT_EVALUABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One regular file of a run as the listing saw it.
+
+    Attributes:
+        name: path below the run folder, parts joined by `/`, as the disk spells it.
+        size: bytes.
+        mtime_ns: modification time, nanoseconds since 1970, as the file system tells it.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell and the files that show it.
+
+    Attributes:
+        cell_id: as the instrument writes it; leading zeros belong to it.
+        files: every file that the profile gives to this cell, in the order of the channels; empty where only
+            channels that the checkpoint does not take were found.
+        channels: the channel that each of `files` shows; None for a file with a page per channel.
+    """
+
+    cell_id: str
+    files: tuple[ImageFile, ...]
+    channels: tuple[str | None, ...]
+
+    def __post_init__(self) -> None:
+        if not self.cell_id or len(self.files) != len(self.channels):
+            raise ValueError(f"cell {self.cell_id!r}: {len(self.files)} files, {self.channels}")
+
+    def only(self, wanted: Collection[str]) -> "Cell":
+        """The same cell without the files of channels that are not wanted."""
+        kept = [
+            (file, channel)
+            for file, channel in zip(self.files, self.channels, strict=True)
+            if channel is None or channel in wanted
+        ]
+        if len(kept) == len(self.files):
+            return self
+        return Cell(self.cell_id, tuple(file for file, _ in kept), tuple(channel for _, channel in kept))

@@ -1,0 +1,247 @@
+"""Open and hash a checkpoint: the folder that the trainer writes and that engines are built from.
+
+The README specifies the folder. Nothing in it is a pickle, nothing in it is executed but the ONNX graph.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+
+from edge_ctc.errors import CheckpointError
+from edge_ctc.preprocess import InputSpec
+from edge_ctc.toml_file import StrictModel
+
+SCHEMA_VERSION = 1
+DESCRIPTION = "checkpoint.json"
+MODEL_FP32 = "model.onnx"
+MODEL_FP16 = "model.fp16.onnx"
+REFERENCE = "reference.npz"
+MODEL_CARD = "MODEL_CARD.md"
+HASHED_FILES = (MODEL_FP32, MODEL_FP16, REFERENCE, MODEL_CARD)
+
+INPUT_NAME = "cells"
+OUTPUT_NAMES = ("logits", "features")
+
+Precision = Literal["fp32", "fp16"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+_MAX_FILE_BYTES = 1 << 30
+
+
+class Calibration(StrictModel):
+    """p_ctc = 1 / (1 + exp(-(slope * score + intercept))), Platt scaling.
+
+    Attributes:
+        slope: > 0, so that the ranking stays.
+        intercept: in logits.
+        prevalence: share of CTC among the cells that it was fitted on; p_ctc assumes it.
+    """
+
+    slope: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    intercept: Finite
+    prevalence: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Thresholds(StrictModel):
+    """Cuts on the score (logit): CTC at `ctc` and above, REVIEW from `review` up to it, LEUKOCYTE below."""
+
+    ctc: Finite
+    review: Finite
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.review > self.ctc:
+            raise ValueError(f"thresholds: review {self.review} above ctc {self.ctc}")
+        return self
+
+
+class Description(StrictModel):
+    """checkpoint.json.
+
+    Attributes:
+        notice: said first wherever the checkpoint's calls appear; empty for none.
+        metrics: figures by name, as the training measured them.
+        training: recipe, data and versions, for the record; not interpreted.
+        split: patients by part; disjoint.
+        files: sha256 of each of `HASHED_FILES`.
+    """
+
+    schema_version: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    notice: str
+    input: InputSpec
+    classes: tuple[Literal["LEUKOCYTE"], Literal["CTC"]]
+    calibration: Calibration | None
+    thresholds: Thresholds
+    metrics: dict[str, float | int | str | None]
+    training: dict[str, Any]
+    split: dict[str, tuple[str, ...]]
+    files: dict[str, Sha256]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Raw cells and the outputs that every engine must give for them.
+
+    Attributes:
+        images: uint8 or uint16 (K, C, H, W), counts.
+        logits: float32 (K,), of the fp32 graph.
+        features: float32 (K, D), of the fp32 graph.
+        tolerances: largest absolute difference allowed to any logit, by precision of the engine.
+    """
+
+    images: NDArray[Any]
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+    tolerances: Mapping[Precision, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An opened checkpoint, every byte of it hashed.
+
+    Attributes:
+        folder: where it lies.
+        sha256: of checkpoint.json, which holds the hashes of all other files: it names the whole.
+        description: checkpoint.json, validated.
+        models: the ONNX graphs, as hashed, by precision.
+        reference: the reference cells.
+    """
+
+    folder: Path
+    sha256: str
+    description: Description
+    models: Mapping[Precision, bytes]
+    reference: Reference
+
+    @property
+    def name(self) -> str:
+        """As checkpoint.json says."""
+        return self.description.name
+
+    @property
+    def input(self) -> InputSpec:
+        """What the network takes."""
+        return self.description.input
+
+
+def shipped_checkpoints() -> Path:
+    """The folder of the shipped reference checkpoints: package data in a wheel, `engines/` in a checkout."""
+    packaged = Path(__file__).parent / "shipped"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "engines"
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read, hash and check the whole checkpoint.
+
+    Raises:
+        CheckpointError: a file is missing or unreadable, a hash differs, the schema is unknown, or the
+            reference cells do not fit the InputSpec. The message names the file.
+    """
+    raw = _read(folder / DESCRIPTION)
+    description = _describe(raw, folder / DESCRIPTION)
+    contents = {name: _read(folder / name) for name in HASHED_FILES}
+    _check_hashes(folder, contents, description.files)
+    return Checkpoint(
+        folder=folder,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        description=description,
+        models={"fp32": contents[MODEL_FP32], "fp16": contents[MODEL_FP16]},
+        reference=_reference(contents[REFERENCE], folder / REFERENCE, description.input),
+    )
+
+
+def read_description(folder: Path) -> Description:
+    """checkpoint.json alone, its files not hashed: to choose a checkpoint, not to use one.
+
+    Raises:
+        CheckpointError: it cannot be read or is not valid.
+    """
+    return _describe(_read(folder / DESCRIPTION), folder / DESCRIPTION)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); expected a checkpoint folder as the trainer writes it"
+        ) from error
+    if len(content) > _MAX_FILE_BYTES:
+        raise CheckpointError(f"{path}: larger than {_MAX_FILE_BYTES} bytes, expected a model of ours")
+    return content
+
+
+def _describe(raw: bytes, path: Path) -> Description:
+    try:
+        found = json.loads(raw)
+        version = found.get("schema_version") if isinstance(found, dict) else None
+        if version != SCHEMA_VERSION:
+            raise CheckpointError(
+                f"{path}: schema_version {version!r}, this edge_ctc reads {SCHEMA_VERSION}; "
+                "use the edge_ctc that the checkpoint was made for"
+            )
+        return Description.model_validate_json(raw)
+    except (ValidationError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a valid description ({error}); copy the checkpoint again") from error
+
+
+def _check_hashes(folder: Path, contents: Mapping[str, bytes], hashes: Mapping[str, str]) -> None:
+    if sorted(hashes) != sorted(contents):
+        raise CheckpointError(f"{folder / DESCRIPTION}: hashes {sorted(hashes)}, expected {sorted(contents)}")
+    for name, content in contents.items():
+        found = hashlib.sha256(content).hexdigest()
+        if found != hashes[name]:
+            raise CheckpointError(
+                f"{folder / name}: sha256 {found[:12]}…, expected {hashes[name][:12]}…; "
+                "the file changed since training: copy the checkpoint again"
+            )
+
+
+def _reference(content: bytes, path: Path, spec: InputSpec) -> Reference:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            reference = Reference(
+                images=arrays["images"],
+                logits=arrays["logits"],
+                features=arrays["features"],
+                tolerances={
+                    "fp32": float(arrays["tolerance_fp32"]),
+                    "fp16": float(arrays["tolerance_fp16"]),
+                },
+            )
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: not reference cells ({error}); train again") from error
+    _check_reference(reference, path, spec)
+    return reference
+
+
+def _check_reference(reference: Reference, path: Path, spec: InputSpec) -> None:
+    images, logits, features = reference.images, reference.logits, reference.features
+    count = len(logits)
+    sound = (
+        images.ndim == 4
+        and images.shape[:2] == (count, len(spec.channels))
+        and images.dtype == spec.dtype
+        and logits.shape == (count,)
+        and features.ndim == 2
+        and len(features) == count > 0
+        and bool(np.isfinite(logits).all())
+        and all(0 < tolerance < np.inf for tolerance in reference.tolerances.values())
+    )
+    if not sound:
+        raise CheckpointError(
+            f"{path}: images {images.dtype} {images.shape}, logits {logits.shape}, features {features.shape}, "
+            f"tolerances {dict(reference.tolerances)} do not fit {spec.channel_names}; train again"
+        )

@@ -1,0 +1,90 @@
+"""One run, from files to rows: the one place that joins the skills."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from edge_ctc import durable
+from edge_ctc.models import OpenModels
+from edge_ctc.parity import Parity
+from edge_ctc.pipeline import CellReader, evaluate
+from edge_ctc.plan import Plan, Request, is_current, make_plan, vanished
+from edge_ctc.results.calls import ranked
+from edge_ctc.results.manifest import Manifest, ResultPlace, commit, read_committed, utc_now
+from edge_ctc.rows import Row, RowMaker, manifest_of, reusable
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one run.
+
+    Attributes:
+        place: where the results lie.
+        manifest: as committed.
+        state: "called", or "unchanged" where nothing was owed and no file was touched.
+        vanished: files of the committed calls that are no longer there.
+    """
+
+    place: ResultPlace
+    manifest: Manifest
+    state: Literal["called", "unchanged"]
+    vanished: int
+
+
+class Reporter(Protocol):
+    """Whom the walk tells how far it is."""
+
+    def planned(self, plan: Plan) -> None:
+        """The run is read, nothing is computed yet."""
+
+    def started(self, cells: int, reused: int) -> None:
+        """`cells` will be computed, `reused` rows are taken from the former calls."""
+
+    def advanced(self, cells: int) -> None:
+        """So many cells more are done."""
+
+
+def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Outcome:
+    """Call every cell of a run, or find that nothing is owed.
+
+    Raises:
+        ConfigError: profile and checkpoint do not fit each other.
+        CheckpointError: the checkpoint is spoilt.
+        EngineError: the engine fails; nothing is written.
+        RunError: the run cannot be read now, is none, or the results cannot be written.
+    """
+    plan = make_plan(request, models)
+    reporter.planned(plan)
+    with durable.sole_writer(plan.place.folder):
+        durable.mend(plan.place.calls)
+        durable.mend(plan.place.manifest)
+        former = read_committed(plan.place)
+        if former is not None and is_current(plan, former):
+            return Outcome(plan.place, former, "unchanged", vanished(plan, former))
+        return Outcome(plan.place, _call(plan, models, former, reporter), "called", 0)
+
+
+def _call(plan: Plan, models: OpenModels, former: Manifest | None, reporter: Reporter) -> Manifest:
+    started, clock = utc_now(), time.monotonic()
+    rows = reusable(plan, former)
+    reused = len(rows)
+    reporter.started(len(plan.run.cells) - reused, reused)
+    parity = _compute(plan, models, RowMaker.of(plan, started), rows, reporter)
+    in_order = [rows[cell.cell_id] for cell in plan.run.cells]
+    manifest = manifest_of(plan, in_order, reused, parity, started, time.monotonic() - clock)
+    return commit(plan.place, ranked(row.call for row in in_order), manifest, former)
+
+
+def _compute(
+    plan: Plan, models: OpenModels, maker: RowMaker, rows: dict[str, Row], reporter: Reporter
+) -> Parity | None:
+    """Add the rows that are still owed to `rows`, by cell id."""
+    owed = [cell for cell in plan.run.cells if cell.cell_id not in rows]
+    if not owed:
+        return None
+    engine, parity = models.engine(plan.checkpoint)
+    reader = CellReader(plan.run.folder, plan.profile.profile, plan.checkpoint.input)
+    for batch in evaluate(owed, reader, engine):
+        rows.update((one.cell.cell_id, maker.row(one)) for one in batch)
+        reporter.advanced(len(batch))
+    return parity

@@ -1,0 +1,231 @@
+"""The commands. Errors become exit codes here and nowhere else."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from edge_ctc import __version__, console
+from edge_ctc.classify import Outcome, classify_run
+from edge_ctc.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    EdgeCtcError,
+    EngineError,
+    NotARunError,
+    ResultsError,
+    RunError,
+    RunMissingError,
+    RunUnreadableError,
+)
+from edge_ctc.exports.profile import load_profile
+from edge_ctc.gallery import draw_candidates
+from edge_ctc.models import OpenModels
+from edge_ctc.plan import Request, result_place
+from edge_ctc.simulate import Layout, write_run
+from edge_ctc.truth import compare_with_truth
+
+
+class ExitCode(IntEnum):
+    """0, 2, else BSD's sysexits."""
+
+    DONE = 0
+    NOT_ALL_EVALUABLE = 2
+    USAGE = 64
+    DATA = 65
+    INPUT_MISSING = 66
+    INTERNAL = 70
+    CANNOT_WRITE = 73
+    TEMPORARY = 75
+    CONFIG = 78
+    INTERRUPTED = 130
+
+
+_EXIT_CODES: tuple[tuple[type[EdgeCtcError], ExitCode], ...] = (
+    (ConfigError, ExitCode.CONFIG),
+    (CheckpointError, ExitCode.DATA),
+    (DataError, ExitCode.DATA),
+    (EngineError, ExitCode.INTERNAL),
+    (RunMissingError, ExitCode.INPUT_MISSING),
+    (NotARunError, ExitCode.DATA),
+    (RunUnreadableError, ExitCode.TEMPORARY),
+    (ResultsError, ExitCode.CANNOT_WRITE),
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Call circulating tumor cells in exported DEPArray runs. For research use only, not for diagnosis.",
+)
+
+
+def exit_code(error: EdgeCtcError) -> ExitCode:
+    """The exit code that says how far `error` reaches."""
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), ExitCode.INTERNAL)
+
+
+def main() -> None:
+    """The `edge-ctc` command."""
+    run_app(app, "edge-ctc")
+
+
+def run_app(commands: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a typer app on the process's arguments, or on `arguments`, and exit.
+
+    Every failure ends in one plain line on standard error and its exit code.
+    """
+    try:
+        result = commands(arguments, prog_name=name, standalone_mode=False)
+    except EdgeCtcError as error:
+        console.say_error(str(error))
+        sys.exit(exit_code(error))
+    except typer.TyperException as error:
+        console.say_error(error.format_message(), hint=f"`{name} --help` shows how it is used")
+        sys.exit(ExitCode.USAGE)
+    except (typer.Abort, KeyboardInterrupt):
+        console.say_error("interrupted; nothing half-written was left")
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception:  # noqa: BLE001 - the outermost border: a fault of ours must still end with its own code
+        traceback.print_exc()
+        sys.exit(ExitCode.INTERNAL)
+    sys.exit(result if isinstance(result, int) else ExitCode.DONE)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edge-ctc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end."),
+    ] = False,
+) -> None:
+    """Nothing but `--version` comes before a command."""
+
+
+_Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME_OR_FILE",
+        help="How the export is laid out: flat, multipage, or a TOML file. Without it the one built-in profile "
+        "that accounts for every file is taken.",
+    ),
+]
+_Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder for the results. Without it they go beside the run's folder."),
+]
+
+
+@app.command("classify-run")
+def classify_runs(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders, one exported run each.")],
+    profile: _Profile = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The trainer's checkpoint. Without it the shipped reference whose channels the profile declares: "
+            "a demonstration, for no clinical use.",
+        ),
+    ] = None,
+    out: _Out = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON document instead of lines; progress goes to standard error."),
+    ] = False,
+) -> int:
+    """Call every cell of exported runs.
+
+    Writes RUN.ctc-calls.csv, one ranked row per cell, and RUN.ctc-run.json, the manifest that commits it. A run that
+    is unchanged since is left alone. Ends with 0; with 2 where a cell or run was not evaluable.
+
+    Example: edge-ctc classify-run /data/exports/2026-11-23_P07
+    """
+    _refuse_same_place(runs, out)
+    loaded = None if profile is None else load_profile(profile)
+    done: list[Outcome] = []
+    failed: list[tuple[Path, RunError]] = []
+    reporter = console.RunReporter(quiet=as_json)
+    with OpenModels() as models, reporter:
+        for run in runs:
+            try:
+                done.append(classify_run(Request(run, loaded, checkpoint, out), models, reporter))
+                reporter.finished(done[-1])
+            except RunError as error:
+                failed.append((run, error))
+                reporter.failed(error)
+    code = _code_of(done, [error for _, error in failed])
+    if as_json:
+        console.print_json_report(done, [(run, error, exit_code(error)) for run, error in failed], code)
+    return code
+
+
+def _refuse_same_place(runs: list[Path], out: Path | None) -> None:
+    places = [(place.folder, place.run_id.casefold()) for place in (result_place(run, out) for run in runs)]
+    for place in places:
+        if places.count(place) > 1:
+            raise typer.BadParameter(f"two runs would write {place[1]}.ctc-calls.csv in {place[0]}; call them apart")
+
+
+def _code_of(done: list[Outcome], failed: list[RunError]) -> ExitCode:
+    worst = [exit_code(error) for error in failed]
+    again = [code for code in worst if code not in (ExitCode.DATA, ExitCode.INPUT_MISSING)]
+    if again or (failed and not done):
+        return (again or worst)[0]
+    if failed or any(outcome.manifest.cells.not_evaluable for outcome in done):
+        return ExitCode.NOT_ALL_EVALUABLE
+    return ExitCode.DONE
+
+
+@app.command()
+def candidates(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run that has been called.")],
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many candidates.")] = 10,
+    profile: _Profile = None,
+    out: _Out = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV of cell_id,label to compare the calls with.")
+    ] = None,
+) -> None:
+    """Show the top candidates of a called run as a table and as pictures.
+
+    Draws every channel of each candidate into RUN.ctc-gallery beside the calls, at one display range for the run.
+    """
+    place = result_place(run, out)
+    loaded = None if profile is None else load_profile(profile)
+    with console.progress("drawing", top) as advanced:
+        gallery = draw_candidates(run, place, loaded, top, lambda: advanced(1))
+    console.print_gallery(gallery)
+    if truth is not None:
+        console.print_truth(compare_with_truth(place, truth))
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The run's folder, which does not exist yet.")],
+    cells: Annotated[int, typer.Option(min=1, help="All cells of the run.")] = 1000,
+    ctcs: Annotated[int, typer.Option(min=0, help="How many of them are CTCs.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="One seed is one patient; the same seed gives the same cells.")] = 0,
+    layout: Annotated[Layout, typer.Option(help="How the run lies on the disk.")] = Layout.FLAT,
+    rate: Annotated[
+        float | None, typer.Option(metavar="CELLS_PER_SECOND", help="Write as slowly as an instrument does.")
+    ] = None,
+) -> None:
+    """Write a simulated run with known truth: OUT, and OUT.truth.csv beside it.
+
+    Example: edge-ctc simulate demo/run --cells 300 --ctcs 12 --seed 7
+    """
+    with console.progress("simulating", cells) as advanced:
+        write_run(out, cells, ctcs, seed, layout, rate, advanced)
+    console.say(f"{out}: {cells} cells, {ctcs} of them CTC; truth in {out}.truth.csv")

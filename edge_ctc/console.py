@@ -1,0 +1,180 @@
+"""What people see: progress, lines and tables. A bar on a terminal, plain lines everywhere else."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from edge_ctc.classify import Outcome
+from edge_ctc.errors import RunError
+from edge_ctc.gallery import Gallery
+from edge_ctc.plan import Plan
+from edge_ctc.truth import Comparison
+
+_LINE_EVERY_S = 5.0
+
+
+def say(line: str) -> None:
+    """One line on standard output, whole however long."""
+    typer.echo(line)
+
+
+def say_error(message: str, hint: str = "") -> None:
+    """`edge-ctc: …` on standard error."""
+    typer.echo(f"error: {message}" + (f"\n{hint}" if hint else ""), err=True)
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Gives a function to be told how many more are done: a bar, or a line every five seconds, on standard error."""
+    if sys.stderr.isatty():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda more: bar.advance(task, more)
+    else:
+        yield _Lines(what, total).advance
+
+
+class _Lines:
+    """Progress where no bar can be drawn."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+        self._next_line = time.monotonic() + _LINE_EVERY_S
+
+    def advance(self, more: int) -> None:
+        self._done += more
+        if time.monotonic() >= self._next_line:
+            typer.echo(f"{self._what}: {self._done} of {self._total}", err=True)
+            self._next_line = time.monotonic() + _LINE_EVERY_S
+
+
+class RunReporter:
+    """An `edge_ctc.classify.Reporter` for people; a context manager."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Where `quiet`, standard output stays free for JSON, and the lines go to standard error."""
+        self._quiet = quiet
+        self._bar = contextlib.ExitStack()
+        self._run_id = ""
+        self._advanced: Callable[[int], None] = lambda _: None
+
+    def _say(self, line: str) -> None:
+        typer.echo(line, err=self._quiet)
+
+    def planned(self, plan: Plan) -> None:
+        """The first line of a run: what will call it; then what was left aside."""
+        checkpoint = plan.checkpoint
+        self._run_id = plan.run.run_id
+        self._say(
+            f"{self._run_id}: checkpoint {checkpoint.name} ({checkpoint.sha256[:12]}), engine {plan.engine}, "
+            f"profile {plan.profile.profile.name}"
+        )
+        if checkpoint.description.notice:
+            self._say(f"{self._run_id}: {checkpoint.description.notice}")
+        if count := len(plan.run.unaccounted):
+            self._say(f"{self._run_id}: {count} files are not accounted for by the profile and are left aside")
+        if count := len(plan.run.links):
+            self._say(f"{self._run_id}: {count} links or special files are not followed")
+
+    def started(self, cells: int, reused: int) -> None:
+        """Cells to compute, rows to reuse."""
+        self._say(f"{self._run_id}: {cells} cells to call" + (f", {reused} unchanged rows kept" if reused else ""))
+        self._bar.close()
+        self._advanced = self._bar.enter_context(progress(self._run_id, cells))
+
+    def advanced(self, cells: int) -> None:
+        """So many more are done."""
+        self._advanced(cells)
+
+    def finished(self, outcome: Outcome) -> None:
+        """The last line of a run."""
+        self._bar.close()
+        manifest = outcome.manifest
+        if outcome.state == "unchanged":
+            gone = f"; {outcome.vanished} files of it are gone since" if outcome.vanished else ""
+            self._say(f"{manifest.run_id}: unchanged since its calls{gone}; nothing to do")
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in manifest.verdicts.items())
+        self._say(f"{manifest.run_id}: {counts}")
+        if not manifest.verdicts["CTC"] + manifest.verdicts["REVIEW"]:
+            self._say(f"{manifest.run_id}: no candidates")
+        self._say(f"{manifest.run_id}: {outcome.place.calls}")
+
+    def failed(self, error: RunError) -> None:
+        """The run could not be called."""
+        self._bar.close()
+        say_error(str(error))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+
+def print_json_report(done: list[Outcome], failed: list[tuple[Path, RunError, int]], exit_code: int) -> None:
+    """One JSON document on standard output: what became of each run."""
+    runs: list[dict[str, Any]] = [_as_json(outcome) for outcome in done]
+    runs += [
+        {"run": str(run), "state": "failed", "error": str(error), "exit_code": code} for run, error, code in failed
+    ]
+    say(json.dumps({"schema_version": 1, "exit_code": exit_code, "runs": runs}, indent=1))
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    manifest = outcome.manifest
+    return {
+        "run_id": manifest.run_id,
+        "state": outcome.state,
+        "calls": str(outcome.place.calls),
+        "manifest": str(outcome.place.manifest),
+        "run_state": manifest.run_state,
+        "checkpoint": manifest.checkpoint.name,
+        "checkpoint_sha256": manifest.checkpoint.sha256,
+        "engine": manifest.engine,
+        "profile": manifest.profile.name,
+        "intended_use": manifest.intended_use,
+        "files": manifest.files.model_dump(),
+        "cells": manifest.cells.model_dump(),
+        "verdicts": manifest.verdicts,
+        "vanished_files": outcome.vanished,
+    }
+
+
+def print_gallery(gallery: Gallery) -> None:
+    """The candidates as a table, then each picture's path whole on a line of its own."""
+    say(gallery.manifest.intended_use)
+    table = Table(title=f"Top candidates of {gallery.manifest.run_id}", title_justify="left")
+    for column in ("rank", "cell", "verdict", "p_ctc", "score", "flags"):
+        table.add_column(column, justify="right" if column in ("rank", "p_ctc", "score") else "left")
+    for candidate in gallery.candidates:
+        call = candidate.call
+        probability = "" if call.p_ctc is None else f"{call.p_ctc:.3f}"
+        flags = " ".join(call.flags)
+        table.add_row(str(call.rank), call.cell_id, call.verdict, probability, f"{call.score:.2f}", flags)
+    Console().print(table)
+    for candidate in gallery.candidates:
+        say(f"{candidate.call.rank}. {candidate.call.cell_id}: {candidate.picture}")
+    say(f"all on one sheet: {gallery.sheet}")
+
+
+def print_truth(comparison: Comparison) -> None:
+    """The comparison with known labels, in one line."""
+    f1 = "no CTC and none called" if comparison.f1 is None else f"F1 {comparison.f1:.3f}"
+    say(
+        f"truth: {comparison.ctcs} CTC in the run, {comparison.found} called CTC, {comparison.in_review} in REVIEW, "
+        f"{comparison.ctcs - comparison.found - comparison.in_review} missed; "
+        f"{comparison.false_calls} other cells called CTC; {f1}"
+    )

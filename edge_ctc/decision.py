@@ -1,0 +1,39 @@
+"""Logit to calibrated probability to verdict: the one place that knows thresholds."""
+
+import math
+from dataclasses import dataclass
+
+from edge_ctc.cells import Verdict
+from edge_ctc.checkpoint import Calibration, Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the score of one cell means.
+
+    Attributes:
+        verdict: CTC, REVIEW or LEUKOCYTE.
+        p_ctc: calibrated probability, six significant digits; None where the checkpoint has no calibration.
+        reason: the verdict's reason in words.
+    """
+
+    verdict: Verdict
+    p_ctc: float | None
+    reason: str
+
+
+def decide(score: float, thresholds: Thresholds, calibration: Calibration | None) -> Decision:
+    """The decision for a finite score (logit); a score that equals a threshold has reached it."""
+    if score >= thresholds.ctc:
+        verdict, reason = Verdict.CTC, "score reaches threshold_ctc"
+    elif score >= thresholds.review:
+        verdict, reason = Verdict.REVIEW, "score between threshold_review and threshold_ctc"
+    else:
+        verdict, reason = Verdict.LEUKOCYTE, "score below threshold_review"
+    return Decision(verdict, None if calibration is None else _probability(score, calibration), reason)
+
+
+def _probability(score: float, calibration: Calibration) -> float:
+    # The logistic function by tanh does not overflow, however far the logit.
+    half = (calibration.slope * score + calibration.intercept) / 2
+    return float(f"{(1 + math.tanh(half)) / 2:.6g}")

@@ -1,0 +1,1 @@
+"""Engines: the only place that knows ONNX Runtime (and, later, TensorRT and CUDA)."""

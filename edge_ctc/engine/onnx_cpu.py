@@ -1,0 +1,99 @@
+"""ONNX Runtime on the CPU: the first runtime, and the yardstick that every other one is held against."""
+
+import os
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from edge_ctc.checkpoint import INPUT_NAME, OUTPUT_NAMES, Checkpoint, Precision
+from edge_ctc.engine.seam import Scores
+from edge_ctc.errors import EngineError
+
+MAX_BATCH = 64
+
+_FAILURES = (
+    ort_errors.EPFail,
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NotFound,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+_LOG_ERRORS_ONLY = 3
+
+
+def describe(precision: Precision) -> str:
+    """The engine's description, without an engine."""
+    return f"onnxruntime {onnxruntime.__version__} cpu {precision}"
+
+
+class OnnxCpuEngine:
+    """An `edge_ctc.engine.seam.Engine`; a context manager, its memory goes when it is left."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "fp32") -> None:
+        """Make the checkpoint's graph ready on all cores that this process may use.
+
+        Raises:
+            EngineError: ONNX Runtime refuses the graph, or its inputs and outputs are not as the README says.
+        """
+        self.precision: Precision = precision
+        self.description = describe(precision)
+        self.max_batch = MAX_BATCH
+        shape = (MAX_BATCH, *checkpoint.input.shape)
+        self.inputs = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        self._session = _session(checkpoint, precision)
+
+    def infer(self, slot: int, n: int) -> Scores:
+        """As `edge_ctc.engine.seam.Engine.infer`."""
+        cells: NDArray[np.float32] = self.inputs[slot][:n]
+        try:
+            logits, features = self._session.run(OUTPUT_NAMES, {INPUT_NAME: cells})
+        except _FAILURES as error:
+            raise EngineError(f"{self.description}: {error}") from error
+        if len(logits) != n:
+            raise EngineError(f"{self.description}: {len(logits)} logits for {n} cells")
+        return Scores(logits, features)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._session
+
+
+def _session(checkpoint: Checkpoint, precision: Precision) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    # Spinning threads would take the cores from the decoding of the next batch.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(
+            checkpoint.models[precision], options, providers=["CPUExecutionProvider"]
+        )
+    except _FAILURES as error:
+        raise EngineError(f"{checkpoint.folder}: ONNX Runtime refuses the {precision} graph ({error})") from error
+    _check_interface(session, checkpoint)
+    return session
+
+
+def _check_interface(session: onnxruntime.InferenceSession, checkpoint: Checkpoint) -> None:
+    inputs = [(node.name, node.type, tuple(node.shape[1:])) for node in session.get_inputs()]
+    outputs = tuple(node.name for node in session.get_outputs())
+    expected = [(INPUT_NAME, "tensor(float)", checkpoint.input.shape)]
+    if inputs != expected or outputs != OUTPUT_NAMES:
+        raise EngineError(
+            f"{checkpoint.folder}: graph with inputs {inputs} and outputs {outputs}, "
+            f"expected {expected} and {OUTPUT_NAMES}; train again"
+        )

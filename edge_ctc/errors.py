@@ -1,0 +1,63 @@
+"""The error tree, its classes chosen by how far a failure reaches.
+
+```
+EdgeCtcError
+├── ConfigError            a profile, recipe, option or setting is wrong: stop, a restart mends nothing
+├── CheckpointError        the checkpoint is spoilt or unreadable: stop, a restart mends nothing
+├── DataError              what the user handed in contradicts itself, labels for instance: mend it first
+├── EngineError            the engine failed or answers wrongly: stop, nothing is written, a restart may mend it
+├── RunError               this run waits, the others go on
+│   ├── RunMissingError    the folder is not there
+│   ├── NotARunError       the folder is there and holds no run that a profile accounts for
+│   ├── RunUnreadableError the disk or share failed while the run was read: try again later
+│   └── ResultsError       the results cannot be written where they belong
+└── ImageError             this cell gets a row that says NOT_EVALUABLE and why
+```
+
+Every message names the thing, what was found, what was expected, and what to do. Foreign exceptions
+are translated once, where they enter, with `from`. Exit codes are given in `edge_ctc.cli` alone.
+"""
+
+
+class EdgeCtcError(Exception):
+    """Every failure that edge_ctc raises on purpose."""
+
+
+class ConfigError(EdgeCtcError):
+    """A profile, recipe, option or setting is wrong, or two of them do not fit each other."""
+
+
+class CheckpointError(EdgeCtcError):
+    """A checkpoint is incomplete, changed since it was made, or of an unknown schema."""
+
+
+class DataError(EdgeCtcError):
+    """Labels or another table that the user handed in are incomplete or contradict the runs."""
+
+
+class EngineError(EdgeCtcError):
+    """An engine could not be opened, failed, or gave answers that cannot be vouched for."""
+
+
+class RunError(EdgeCtcError):
+    """One run cannot be called now."""
+
+
+class RunMissingError(RunError):
+    """The run folder does not exist or is no folder."""
+
+
+class NotARunError(RunError):
+    """The folder is not a run: no cells, or files that no profile accounts for."""
+
+
+class RunUnreadableError(RunError):
+    """The disk failed, or a file changed, while the run was read. Never a row: the data may be fine."""
+
+
+class ResultsError(RunError):
+    """Something could not be written to its place. What stood there before still stands."""
+
+
+class ImageError(EdgeCtcError):
+    """One image is torn, of a wrong kind, or does not fit the model."""

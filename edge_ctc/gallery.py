@@ -1,0 +1,184 @@
+"""Pictures of a run's top candidates: every channel of a cell side by side, at one display range for the run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from edge_ctc import durable
+from edge_ctc.cells import Cell
+from edge_ctc.errors import NotARunError, ResultsError
+from edge_ctc.exports.profile import LoadedProfile
+from edge_ctc.exports.runs import choose_profile, list_files, read_run
+from edge_ctc.pipeline import CellReader
+from edge_ctc.preprocess import ChannelInput, Counts
+from edge_ctc.results.calls import Call, read_calls
+from edge_ctc.results.manifest import Manifest, ResultPlace, read_committed
+
+_ZOOM = 3
+_GAP_PX = 6
+_LINE_PX = 18
+_BACKGROUND = 24
+_TEXT = 230
+_SCALE_BAR_UM = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A called cell and its picture.
+
+    Attributes:
+        call: its row.
+        picture: the PNG.
+    """
+
+    call: Call
+    picture: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """What was drawn.
+
+    Attributes:
+        manifest: of the run.
+        candidates: by rank.
+        sheet: one PNG with all of them.
+    """
+
+    manifest: Manifest
+    candidates: tuple[Candidate, ...]
+    sheet: Path
+
+
+def committed_calls(place: ResultPlace) -> tuple[Manifest, list[Call]]:
+    """The manifest and the calls that it commits, in file order.
+
+    Raises:
+        NotARunError: there are none, or they do not match.
+        ResultsError: they cannot be read.
+    """
+    manifest = read_committed(place)
+    if manifest is None:
+        raise NotARunError(f"{place.calls}: no committed calls; run `edge-ctc classify-run` first")
+    return manifest, read_calls(place.calls)
+
+
+def draw_candidates(
+    folder: Path, place: ResultPlace, profile: LoadedProfile | None, top: int, advanced: Callable[[], None]
+) -> Gallery:
+    """Draw the `top` cells by rank into `<run>.ctc-gallery/` beside the calls.
+
+    Args:
+        folder: of the run.
+        place: of its results.
+        profile: None: the built-in one that accounts for every file.
+        top: how many candidates at most.
+        advanced: told after each picture.
+
+    Raises:
+        NotARunError: the run has no committed calls, or another profile than theirs was given.
+        RunError: the run cannot be read, or the pictures cannot be written.
+    """
+    manifest, calls = committed_calls(place)
+    reader, cells = _reader(folder, profile, manifest)
+    gallery = place.folder / f"{place.run_id}.ctc-gallery"
+    _empty(gallery)
+    pictures, candidates = [], []
+    for call in calls[:top]:
+        if call.rank is None:
+            break
+        counts, evidence = reader.counts(cells[call.cell_id])
+        if evidence.problem:
+            raise NotARunError(f"{folder}: changed since its calls ({evidence.problem}); classify it again")
+        pictures.append(_picture(call, counts, manifest.checkpoint.input.channels))
+        candidates.append(Candidate(call, gallery / f"rank-{call.rank:03d}.png"))
+        _save(pictures[-1], candidates[-1].picture)
+        advanced()
+    sheet = gallery / "sheet.png"
+    _save(_stacked(pictures, manifest.intended_use), sheet)
+    return Gallery(manifest, tuple(candidates), sheet)
+
+
+def _reader(folder: Path, profile: LoadedProfile | None, manifest: Manifest) -> tuple[CellReader, dict[str, Cell]]:
+    listing = list_files(folder)
+    if profile is None:
+        profile, run = choose_profile(listing)
+    else:
+        run = read_run(listing, profile.profile)
+    if profile.sha256 != manifest.profile.sha256:
+        raise NotARunError(
+            f"{folder}: was called with profile {manifest.profile.name} ({manifest.profile.sha256[:12]}), "
+            f"got {profile.profile.name} ({profile.sha256[:12]}); name the same with --profile"
+        )
+    wanted = manifest.checkpoint.input.channel_names
+    cells = {cell.cell_id: cell.only(wanted) for cell in run.cells}
+    return CellReader(listing.folder, profile.profile, manifest.checkpoint.input), cells
+
+
+def _empty(gallery: Path) -> None:
+    try:
+        gallery.mkdir(exist_ok=True)
+        for picture in gallery.glob("rank-*.png"):
+            picture.unlink()
+    except OSError as error:
+        raise ResultsError(f"{gallery}: cannot be written ({error.strerror})") from error
+
+
+def _picture(call: Call, counts: Sequence[Counts], channels: Sequence[ChannelInput]) -> Image.Image:
+    panels = [_panel(image, channel) for image, channel in zip(counts, channels, strict=True)]
+    height, width = panels[0].shape
+    canvas = Image.new("L", (len(panels) * (width + _GAP_PX) + _GAP_PX, height + 2 * _LINE_PX), _BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(13)
+    probability = "" if call.p_ctc is None else f"   p {call.p_ctc:.2f}"
+    title = f"{call.rank}.  cell {call.cell_id}   {call.verdict}   score {call.score:.2f}{probability}"
+    draw.text((_GAP_PX, 1), title, fill=_TEXT, font=font)
+    for place, (panel, channel) in enumerate(zip(panels, channels, strict=True)):
+        left = _GAP_PX + place * (width + _GAP_PX)
+        canvas.paste(Image.fromarray(panel), (left, _LINE_PX))
+        draw.text((left, _LINE_PX + height + 1), channel.name, fill=_TEXT, font=font)
+    _scale_bar(draw, call, (canvas.width, canvas.height))
+    return canvas
+
+
+def _panel(image: Counts, channel: ChannelInput) -> NDArray[np.uint8]:
+    low, high = channel.range if channel.range != "raw" else (0, np.iinfo(image.dtype).max)
+    shades = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1) * 255
+    enlarged: NDArray[np.uint8] = shades.astype(np.uint8).repeat(_ZOOM, axis=0).repeat(_ZOOM, axis=1)
+    return enlarged
+
+
+def _scale_bar(draw: ImageDraw.ImageDraw, call: Call, size: tuple[int, int]) -> None:
+    right, bottom = size[0] - _GAP_PX, size[1] - _LINE_PX // 2
+    font = ImageFont.load_default(11)
+    if call.pixel_size_um == "unknown":
+        draw.text((right, bottom), "pixel size unknown", fill=_TEXT, font=font, anchor="rm")
+        return
+    length = round(_SCALE_BAR_UM / call.pixel_size_um * _ZOOM)
+    draw.text((right - length - _GAP_PX, bottom), f"{_SCALE_BAR_UM} µm", fill=_TEXT, font=font, anchor="rm")
+    draw.line((right - length, bottom, right, bottom), fill=_TEXT, width=2)
+
+
+def _stacked(pictures: Sequence[Image.Image], notice: str) -> Image.Image:
+    """Two columns under the notice; without a picture, a sheet that says so."""
+    columns = 2
+    width = max((picture.width for picture in pictures), default=420)
+    height = max((picture.height for picture in pictures), default=_LINE_PX)
+    rows = -(-len(pictures) // columns) or 1
+    sheet = Image.new("L", (columns * width, rows * height + 2 * _LINE_PX), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP_PX, _GAP_PX), notice, fill=_TEXT, font=ImageFont.load_default(13))
+    if not pictures:
+        draw.text((_GAP_PX, 2 * _LINE_PX), "no candidates", fill=_TEXT, font=ImageFont.load_default(13))
+    for place, picture in enumerate(pictures):
+        row, column = divmod(place, columns)
+        sheet.paste(picture, (column * width, 2 * _LINE_PX + row * height))
+    return sheet
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    durable.write_whole(path, lambda file: picture.save(file, "PNG"))

@@ -1,0 +1,158 @@
+"""Cells through decoding and engine: one batch is decoded while the other is computed."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ctc.cells import Cell
+from edge_ctc.engine.seam import Engine
+from edge_ctc.errors import ImageError
+from edge_ctc.exports.images import decode, read_file
+from edge_ctc.exports.profile import Profile
+from edge_ctc.preprocess import Counts, InputSpec, prepare
+from edge_ctc.quality import flags_of
+
+DECODING_THREADS = max(1, len(os.sched_getaffinity(0)) - 1)
+"""Decoding holds the interpreter's lock for most of its time; the engine's own threads do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the files of one cell gave.
+
+    Attributes:
+        cell: the cell.
+        sha256: of each of the cell's files, in their order; None where a file was too large to be read.
+        failed: names of the files that could not be read or decoded.
+        channels_missing: wanted channels without a file.
+        problem: why the cell cannot be evaluated; empty if it can.
+        flags: of `edge_ctc.quality`.
+        score: logit, the shortest decimal that is the engine's float32; None where there is a problem.
+    """
+
+    cell: Cell
+    sha256: tuple[str | None, ...]
+    failed: tuple[str, ...]
+    channels_missing: tuple[str, ...]
+    problem: str
+    flags: tuple[str, ...] = ()
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellReader:
+    """Reads the files of one cell into one place of an engine's input.
+
+    Attributes:
+        folder: of the run.
+        profile: how its files are laid out.
+        spec: what the network takes.
+    """
+
+    folder: Path
+    profile: Profile
+    spec: InputSpec
+
+    def read(self, cell: Cell, out: NDArray[np.float32]) -> Evidence:
+        """Fill `out`, float32 (C, H, W), and tell what was found; with a problem, `out` holds zeros.
+
+        Raises:
+            RunUnreadableError: the disk failed or a file changed.
+        """
+        counts, evidence = self.counts(cell)
+        if not evidence.problem:
+            try:
+                prepare(counts, self.spec, out)
+                return replace(evidence, flags=flags_of(counts, self.profile.bits))
+            except ImageError as error:
+                evidence = replace(evidence, problem=str(error))
+        out.fill(0)
+        return evidence
+
+    def counts(self, cell: Cell) -> tuple[list[Counts], Evidence]:
+        """One (H, W) array of counts per channel in network order, empty where there is a problem. Raises as `read`."""
+        wanted = self.spec.channel_names
+        by_channel: dict[str, Counts] = {}
+        sha256: list[str | None] = []
+        failed: list[str] = []
+        problems: list[str] = []
+        for file, channel in zip(cell.files, cell.channels, strict=True):
+            shown = wanted if channel is None else (channel,)
+            content = None
+            try:
+                content = read_file(self.folder, file)
+                images = decode(content, file.name, *self._pages(shown, channel), self.profile.bits)
+                by_channel.update(zip(shown, images, strict=True))
+            except ImageError as error:
+                failed.append(file.name)
+                problems.append(str(error))
+            sha256.append(None if content is None else hashlib.sha256(content).hexdigest())
+        missing, structural = self._structure(cell)
+        evidence = Evidence(cell, tuple(sha256), tuple(failed), missing, "; ".join(structural + problems))
+        return ([] if evidence.problem else [by_channel[name] for name in wanted]), evidence
+
+    def _pages(self, shown: Sequence[str], channel: str | None) -> tuple[list[int], int]:
+        if channel is not None:
+            return [0], 1
+        order = self.profile.channel_names
+        return [order.index(name) for name in shown], len(order)
+
+    def _structure(self, cell: Cell) -> tuple[tuple[str, ...], list[str]]:
+        """The missing channels, and what is wrong with the set of files."""
+        wanted = self.spec.channel_names
+        found = list(cell.channels)
+        whole = None in found
+        missing = () if whole else tuple(name for name in wanted if name not in found)
+        problems = [f"channel {name} is missing" for name in missing]
+        for channel in dict.fromkeys(found):
+            if found.count(channel) > 1:
+                names = [file.name for file, shown in zip(cell.files, found, strict=True) if shown == channel]
+                problems.append(f"ambiguous: {', '.join(names)} all claim {channel or 'the cell'}")
+        return missing, problems
+
+
+def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Iterator[list[Evidence]]:
+    """Evidence of all cells, batch by batch in their order; memory does not grow with their number.
+
+    Raises:
+        RunUnreadableError: the disk failed or a file changed: no row may come of this run now.
+        EngineError: the engine failed.
+    """
+    batches = [cells[first : first + engine.max_batch] for first in range(0, len(cells), engine.max_batch)]
+    with ThreadPoolExecutor(DECODING_THREADS, "decode") as pool:
+        ahead = _submit(pool, reader, batches[0], engine.inputs[0]) if batches else []
+        for index in range(len(batches)):
+            evidence = [one for future in ahead for one in future.result()]
+            if index + 1 < len(batches):
+                ahead = _submit(pool, reader, batches[index + 1], engine.inputs[(index + 1) % 2])
+            yield _scored(evidence, engine, index % 2)
+
+
+def _submit(
+    pool: ThreadPoolExecutor, reader: CellReader, cells: Sequence[Cell], places: NDArray[np.float32]
+) -> list[Future[list[Evidence]]]:
+    share = -(-len(cells) // DECODING_THREADS)
+    return [
+        pool.submit(_read_share, reader, cells[first : first + share], places[first : first + share])
+        for first in range(0, len(cells), share)
+    ]
+
+
+def _read_share(reader: CellReader, cells: Sequence[Cell], places: NDArray[np.float32]) -> list[Evidence]:
+    return [reader.read(cell, place) for cell, place in zip(cells, places, strict=False)]
+
+
+def _scored(evidence: list[Evidence], engine: Engine, slot: int) -> list[Evidence]:
+    if all(one.problem for one in evidence):
+        return evidence
+    logits = engine.infer(slot, len(evidence)).logits
+    return [
+        one if one.problem else replace(one, score=float(str(logit)))
+        for one, logit in zip(evidence, logits, strict=True)
+    ]

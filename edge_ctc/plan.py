@@ -1,0 +1,148 @@
+"""What is asked for one run, and all that is settled before its first cell is read."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edge_ctc import __version__
+from edge_ctc.checkpoint import Checkpoint, read_description, shipped_checkpoints
+from edge_ctc.engine.onnx_cpu import describe
+from edge_ctc.errors import ConfigError, NotARunError, ResultsError
+from edge_ctc.exports.profile import LoadedProfile, Profile
+from edge_ctc.exports.runs import Run, choose_profile, display_name, list_files, read_run
+from edge_ctc.models import OpenModels
+from edge_ctc.preprocess import check_fit
+from edge_ctc.results.manifest import Manifest, ResultPlace
+
+REFERENCE_NAMES = ("reference", "reference-bf")
+"""The shipped checkpoints, in the order in which they are offered a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for one run.
+
+    Attributes:
+        run: the run's folder.
+        profile: None: the one built-in profile that accounts for every file.
+        checkpoint: its folder; None: the shipped reference whose channels the profile declares.
+        out: the folder for the results; None: beside the run.
+    """
+
+    run: Path
+    profile: LoadedProfile | None = None
+    checkpoint: Path | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is settled before the first cell is read.
+
+    Attributes:
+        run: its cells hold only files of channels that the checkpoint takes.
+        profile: how the run was read.
+        checkpoint: what will call it.
+        engine: description of the engine that will compute.
+        place: where the results belong.
+        files_on_disk: regular files under the run.
+    """
+
+    run: Run
+    profile: LoadedProfile
+    checkpoint: Checkpoint
+    engine: str
+    place: ResultPlace
+    files_on_disk: int
+
+
+def make_plan(request: Request, models: OpenModels) -> Plan:
+    """Read the names of a run, choose what was left open, and check that all fits. Raises as `classify_run`."""
+    listing = list_files(request.run)
+    if request.profile is None:
+        profile, run = choose_profile(listing)
+    else:
+        profile, run = request.profile, read_run(listing, request.profile.profile)
+    if not run.cells:
+        raise NotARunError(
+            f"{listing.folder}: profile {profile.profile.name} finds no cell among {len(listing.files)} files; "
+            "name a run folder or another profile"
+        )
+    checkpoint = models.checkpoint(request.checkpoint or _reference_for(profile.profile))
+    _check_channels(checkpoint, profile.profile)
+    check_fit(checkpoint.input, profile.profile.pixel_size_um, profile.profile.bits)
+    wanted = checkpoint.input.channel_names
+    return Plan(
+        run=replace(run, cells=tuple(cell.only(wanted) for cell in run.cells)),
+        profile=profile,
+        checkpoint=checkpoint,
+        engine=describe("fp32"),
+        place=_made(result_place(request.run, request.out)),
+        files_on_disk=len(listing.files),
+    )
+
+
+def _reference_for(profile: Profile) -> Path:
+    declared = set(profile.channel_names)
+    for name in REFERENCE_NAMES:
+        folder = shipped_checkpoints() / name
+        if declared.issuperset(read_description(folder).input.channel_names):
+            return folder
+    raise ConfigError(
+        f"profile {profile.name}: no shipped checkpoint takes channels among {sorted(declared)}; "
+        "name one with --checkpoint"
+    )
+
+
+def _check_channels(checkpoint: Checkpoint, profile: Profile) -> None:
+    lacking = [name for name in checkpoint.input.channel_names if name not in profile.channel_names]
+    if lacking:
+        raise ConfigError(
+            f"checkpoint {checkpoint.name} takes {list(checkpoint.input.channel_names)}, profile {profile.name} "
+            f"declares {list(profile.channel_names)}: {lacking} lack; use a checkpoint trained on the run's channels"
+        )
+
+
+def result_place(run: Path, out: Path | None) -> ResultPlace:
+    """Where the results of the run in folder `run` belong: beside it, or in `out`.
+
+    Raises:
+        ConfigError: `out` lies inside the run.
+    """
+    folder = Path(os.path.abspath(run))
+    place = folder.parent if out is None else Path(os.path.abspath(out))
+    if place == folder or folder in place.parents:
+        raise ConfigError(f"{place}: lies inside the run; results are never written there, name another folder")
+    return ResultPlace(place, display_name(folder.name))
+
+
+def _made(place: ResultPlace) -> ResultPlace:
+    try:
+        place.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"{place.folder}: cannot be made ({error.strerror}); name another folder") from error
+    return place
+
+
+def is_same_model(plan: Plan, former: Manifest) -> bool:
+    """Whether checkpoint, profile, engine and software are those of the former calls."""
+    return (former.checkpoint.sha256, former.profile.sha256, former.engine, former.software_version) == (
+        plan.checkpoint.sha256,
+        plan.profile.sha256,
+        plan.engine,
+        __version__,
+    )
+
+
+def is_current(plan: Plan, former: Manifest) -> bool:
+    """Whether nothing is owed: the same model, and no file added or changed since. Files that vanish owe nothing."""
+    if former.run_state != "complete" or not is_same_model(plan, former):
+        return False
+    known = {(file.name, file.size, file.mtime_ns) for file in former.inputs}
+    return all((file.name, file.size, file.mtime_ns) in known for cell in plan.run.cells for file in cell.files)
+
+
+def vanished(plan: Plan, former: Manifest) -> int:
+    """How many files of the former calls are gone."""
+    found = {file.name for cell in plan.run.cells for file in cell.files}
+    return sum(file.name not in found for file in former.inputs)

@@ -1,0 +1,188 @@
+"""The calls of a run: columns, order, and the CSV file that the README specifies."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from edge_ctc.cells import Verdict
+from edge_ctc.errors import ResultsError
+
+SCHEMA_VERSION = 1
+RunState = Literal["complete", "partial"]
+
+_LIST_SEPARATOR = "|"
+_QUOTED_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One row of the calls, one per cell; the fields are the columns, the README says what they mean."""
+
+    schema_version: int
+    run_id: str
+    cell_id: str
+    cage_row: str
+    cage_col: str
+    rank: int | None
+    verdict: Verdict
+    p_ctc: float | None
+    score: float | None
+    threshold_ctc: float
+    threshold_review: float
+    ood_score: float | None
+    flags: tuple[str, ...]
+    reason: str
+    channels_used: tuple[str, ...]
+    channels_missing: tuple[str, ...]
+    image_files: tuple[str, ...]
+    image_sha256: tuple[str, ...]
+    pixel_size_um: float | Literal["unknown"]
+    checkpoint_name: str
+    checkpoint_sha256: str
+    profile_name: str
+    profile_sha256: str
+    engine: str
+    software_version: str
+    classified_at_utc: str
+    run_state: RunState
+    intended_use: str
+
+    def __post_init__(self) -> None:
+        if (self.score is None) != (self.verdict is Verdict.NOT_EVALUABLE):
+            raise ValueError(f"cell {self.cell_id}: verdict {self.verdict} with score {self.score}")
+
+
+COLUMNS = tuple(field.name for field in fields(Call))
+
+
+def ranked(calls: Iterable[Call]) -> list[Call]:
+    """Evaluable cells by falling score with rank 1..n, equal scores in the order given; then the others."""
+    called: list[tuple[float, Call]] = []
+    others: list[Call] = []
+    for call in calls:
+        if call.score is None:
+            others.append(call)
+        else:
+            called.append((call.score, call))
+    called.sort(key=lambda item: -item[0])
+    return [
+        call if call.rank == rank else replace(call, rank=rank) for rank, (_, call) in enumerate(called, 1)
+    ] + others
+
+
+def write_calls(file: BinaryIO, calls: Iterable[Call]) -> None:
+    """Write RFC 4180 CSV in UTF-8: a header, then one row per call in the order given."""
+    text = io.TextIOWrapper(file, "utf-8", newline="", write_through=False)
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows(map(_row, calls))
+    text.flush()
+    text.detach()
+
+
+def _row(call: Call) -> list[str | int | float | None]:
+    return [
+        call.schema_version,
+        _safe(call.run_id),
+        _safe(call.cell_id),
+        _safe(call.cage_row),
+        _safe(call.cage_col),
+        call.rank,
+        call.verdict.value,
+        call.p_ctc,
+        call.score,
+        call.threshold_ctc,
+        call.threshold_review,
+        call.ood_score,
+        _joined(call.flags),
+        _safe(call.reason),
+        _joined(call.channels_used),
+        _joined(call.channels_missing),
+        _joined(call.image_files),
+        _joined(call.image_sha256),
+        call.pixel_size_um,
+        call.checkpoint_name,
+        call.checkpoint_sha256,
+        call.profile_name,
+        call.profile_sha256,
+        call.engine,
+        call.software_version,
+        call.classified_at_utc,
+        call.run_state,
+        _safe(call.intended_use),
+    ]
+
+
+def _safe(text: str) -> str:
+    """Text that no spreadsheet takes for a formula; `_unsafe` gives the text back."""
+    return "'" + text if text.startswith(_QUOTED_STARTS) else text
+
+
+def _unsafe(text: str) -> str:
+    return text[1:] if text.startswith("'") else text
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return _safe(_LIST_SEPARATOR.join(parts))
+
+
+def _parted(text: str) -> tuple[str, ...]:
+    return tuple(_unsafe(text).split(_LIST_SEPARATOR)) if text else ()
+
+
+def read_calls(path: Path) -> list[Call]:
+    """The calls of a file that edge_ctc wrote, in file order.
+
+    Raises:
+        ResultsError: the file cannot be read, or is not such a file.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            header = tuple(next(rows, ()))
+            if header != COLUMNS:
+                raise ResultsError(f"{path}: columns {header[:3]}…, expected those of edge_ctc's calls, schema 1")
+            return [_call(row) for row in rows]
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        raise ResultsError(f"{path}: cannot be read as calls ({error}); classify the run again") from error
+
+
+def _call(row: Sequence[str]) -> Call:
+    cell = dict(zip(COLUMNS, row, strict=True))
+    return Call(
+        schema_version=int(cell["schema_version"]),
+        run_id=_unsafe(cell["run_id"]),
+        cell_id=_unsafe(cell["cell_id"]),
+        cage_row=_unsafe(cell["cage_row"]),
+        cage_col=_unsafe(cell["cage_col"]),
+        rank=int(cell["rank"]) if cell["rank"] else None,
+        verdict=Verdict(cell["verdict"]),
+        p_ctc=_number(cell["p_ctc"]),
+        score=_number(cell["score"]),
+        threshold_ctc=float(cell["threshold_ctc"]),
+        threshold_review=float(cell["threshold_review"]),
+        ood_score=_number(cell["ood_score"]),
+        flags=_parted(cell["flags"]),
+        reason=_unsafe(cell["reason"]),
+        channels_used=_parted(cell["channels_used"]),
+        channels_missing=_parted(cell["channels_missing"]),
+        image_files=_parted(cell["image_files"]),
+        image_sha256=_parted(cell["image_sha256"]),
+        pixel_size_um="unknown" if cell["pixel_size_um"] == "unknown" else float(cell["pixel_size_um"]),
+        checkpoint_name=cell["checkpoint_name"],
+        checkpoint_sha256=cell["checkpoint_sha256"],
+        profile_name=cell["profile_name"],
+        profile_sha256=cell["profile_sha256"],
+        engine=cell["engine"],
+        software_version=cell["software_version"],
+        classified_at_utc=cell["classified_at_utc"],
+        run_state="complete" if cell["run_state"] == "complete" else "partial",
+        intended_use=_unsafe(cell["intended_use"]),
+    )
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None

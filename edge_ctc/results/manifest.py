@@ -1,0 +1,227 @@
+"""The manifest of a run: sums that close, hashes of all that was used, and the commit of the calls."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Literal, Self
+
+from pydantic import ValidationError, model_validator
+
+from edge_ctc import durable
+from edge_ctc.checkpoint import Calibration, Sha256, Thresholds
+from edge_ctc.errors import ResultsError
+from edge_ctc.preprocess import InputSpec
+from edge_ctc.results.calls import Call, RunState, write_calls
+from edge_ctc.toml_file import StrictModel
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that a row of the calls rests on.
+
+    Attributes:
+        name: path below the run.
+        size: bytes.
+        mtime_ns: nanoseconds since 1970, by the file system.
+        sha256: of its bytes; None where it was too large to be read.
+        state: "failed" where it could not be read or decoded.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str | None
+    state: Literal["used", "failed"]
+
+
+class FileSums(StrictModel):
+    """Regular files under the run: on_disk = used + ignored + failed + pending.
+
+    Attributes:
+        used: read and decoded for a row.
+        ignored: on an ignore list, of a channel that the checkpoint does not take, or not accounted for.
+        failed: named by a row, but could not be read or decoded.
+        pending: may still be completed.
+    """
+
+    on_disk: int
+    used: int
+    ignored: int
+    failed: int
+    pending: int
+
+    @model_validator(mode="after")
+    def _closes(self) -> Self:
+        if self.on_disk != self.used + self.ignored + self.failed + self.pending:
+            raise ValueError(f"file sums do not close: {self!r}")
+        return self
+
+
+class CellSums(StrictModel):
+    """Cells: total = called + not_evaluable + pending."""
+
+    total: int
+    called: int
+    not_evaluable: int
+    pending: int
+
+    @model_validator(mode="after")
+    def _closes(self) -> Self:
+        if self.total != self.called + self.not_evaluable + self.pending:
+            raise ValueError(f"cell sums do not close: {self!r}")
+        return self
+
+
+class CheckpointIdentity(StrictModel):
+    """Which model called; its cuts and its input, for the record."""
+
+    name: str
+    sha256: Sha256
+    input: InputSpec
+    thresholds: Thresholds
+    calibration: Calibration | None
+
+
+class ProfileIdentity(StrictModel):
+    """Which profile read the names."""
+
+    name: str
+    sha256: Sha256
+
+
+class Replay(StrictModel):
+    """How the engine answered the checkpoint's reference cells before it called; logits."""
+
+    cells: int
+    largest_difference: float
+    tolerance: float
+
+
+class CallsIdentity(StrictModel):
+    """The calls file that this manifest commits."""
+
+    name: str
+    sha256: Sha256
+    rows: int
+
+
+class Manifest(StrictModel):
+    """`<run>.ctc-run.json`; the README says what the fields mean."""
+
+    schema_version: Literal[1]
+    run_id: str
+    run_state: RunState
+    intended_use: str
+    software_version: str
+    engine: str
+    checkpoint: CheckpointIdentity
+    profile: ProfileIdentity
+    started_at_utc: str
+    finished_at_utc: str
+    seconds: float
+    files: FileSums
+    cells: CellSums
+    verdicts: dict[str, int]
+    flags: dict[str, int]
+    cells_reused: int
+    replay: Replay | None
+    unaccounted: tuple[str, ...]
+    links_not_followed: int
+    superseded: str | None
+    calls: CallsIdentity
+    inputs: tuple[InputFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPlace:
+    """Where the results of one run belong.
+
+    Attributes:
+        folder: beside the run, or the folder that the user named.
+        run_id: the run's name.
+    """
+
+    folder: Path
+    run_id: str
+
+    @property
+    def calls(self) -> Path:
+        """`<run>.ctc-calls.csv`."""
+        return self.folder / f"{self.run_id}.ctc-calls.csv"
+
+    @property
+    def manifest(self) -> Path:
+        """`<run>.ctc-run.json`."""
+        return self.folder / f"{self.run_id}.ctc-run.json"
+
+    def superseded(self, finished_at_utc: str) -> Path:
+        """The name that complete calls keep once others stand in their place."""
+        compact = finished_at_utc.replace("-", "").replace(":", "")
+        return self.folder / f"{self.run_id}.ctc-calls.{compact}.csv"
+
+
+def utc_now() -> str:
+    """ISO 8601 with microseconds, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_committed(place: ResultPlace) -> Manifest | None:
+    """The manifest, if the calls beside it are the ones that it commits; None: the run is not done.
+
+    Raises:
+        ResultsError: the files cannot be read, or an edge_ctc of another schema wrote them.
+    """
+    try:
+        raw = place.manifest.read_bytes()
+        with place.calls.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ResultsError(f"{place.manifest}: cannot be read ({error.strerror}); mend the disk or share") from error
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise ResultsError(
+            f"{place.manifest}: not a manifest of schema {SCHEMA_VERSION} ({error.error_count()} faults); it was "
+            "changed, or written by another version: move it and its calls away, then classify the run again"
+        ) from error
+    return manifest if manifest.calls.sha256 == found else None
+
+
+def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former: Manifest | None) -> Manifest:
+    """Write the calls, then the manifest that commits them.
+
+    Args:
+        place: where; its folder is held by `durable.sole_writer`.
+        calls: in file order.
+        manifest: complete but for `calls`, `superseded` and `finished_at_utc`, which are filled in.
+        former: the committed manifest that stands there now; complete calls of it are kept under
+            their superseded name, partial ones replaced.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        ResultsError: the results cannot be written; the run is then not done, and nothing is half-written.
+    """
+    kept = place.superseded(former.finished_at_utc) if former and former.run_state == "complete" else None
+    sha256 = durable.write_whole(place.calls, lambda file: write_calls(file, calls), keep_old_as=kept)
+    written = manifest.model_copy(
+        update={
+            "calls": CallsIdentity(name=place.calls.name, sha256=sha256, rows=len(calls)),
+            "superseded": kept.name if kept else None,
+            "finished_at_utc": utc_now(),
+        }
+    )
+    content = written.model_dump_json().encode()
+    durable.write_whole(place.manifest, lambda file: _write(file, content))
+    return written
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)

@@ -1,0 +1,218 @@
+"""Evidence to rows: what was seen of each cell, as calls and as the figures of the manifest."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from edge_ctc import __version__
+from edge_ctc.cells import Cell, Verdict
+from edge_ctc.checkpoint import Checkpoint
+from edge_ctc.decision import decide
+from edge_ctc.exports.runs import display_name
+from edge_ctc.parity import Parity
+from edge_ctc.pipeline import Evidence
+from edge_ctc.plan import Plan, is_same_model
+from edge_ctc.quality import PIXEL_SIZE_UNCHECKED
+from edge_ctc.results.calls import SCHEMA_VERSION, Call, read_calls
+from edge_ctc.results.manifest import (
+    CallsIdentity,
+    CellSums,
+    CheckpointIdentity,
+    FileSums,
+    InputFile,
+    Manifest,
+    ProfileIdentity,
+    Replay,
+)
+
+RESEARCH_USE = "RUO: for research use only, not for diagnosis"
+
+_NAMES_SHOWN = 20
+_UNREAD = "unread"
+_ZEROS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One call with the files that it rests on."""
+
+    call: Call
+    inputs: tuple[InputFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Makes the rows of one run.
+
+    Attributes:
+        checkpoint: whose thresholds and calibration decide.
+        template: a row with all that is the same for every cell of the run.
+    """
+
+    checkpoint: Checkpoint
+    template: Call
+
+    @classmethod
+    def of(cls, plan: Plan, classified_at_utc: str) -> "RowMaker":
+        """For the run of `plan`."""
+        description = plan.checkpoint.description
+        pixel_size = plan.profile.profile.pixel_size_um
+        unchecked = "unknown" in (pixel_size, description.input.pixel_size_um)
+        template = Call(
+            schema_version=SCHEMA_VERSION,
+            run_id=display_name(plan.run.run_id),
+            cell_id="",
+            cage_row="",
+            cage_col="",
+            rank=None,
+            verdict=Verdict.NOT_EVALUABLE,
+            p_ctc=None,
+            score=None,
+            threshold_ctc=description.thresholds.ctc,
+            threshold_review=description.thresholds.review,
+            ood_score=None,
+            flags=(PIXEL_SIZE_UNCHECKED,) if unchecked else (),
+            reason="",
+            channels_used=(),
+            channels_missing=(),
+            image_files=(),
+            image_sha256=(),
+            pixel_size_um=pixel_size,
+            checkpoint_name=description.name,
+            checkpoint_sha256=plan.checkpoint.sha256,
+            profile_name=plan.profile.profile.name,
+            profile_sha256=plan.profile.sha256,
+            engine=plan.engine,
+            software_version=__version__,
+            classified_at_utc=classified_at_utc,
+            run_state="complete",
+            intended_use=intended_use(plan.checkpoint),
+        )
+        return cls(plan.checkpoint, template)
+
+    def row(self, evidence: Evidence) -> Row:
+        """The row of one cell."""
+        cell = evidence.cell
+        call = replace(
+            self.template,
+            cell_id=cell.cell_id,
+            reason=evidence.problem,
+            flags=evidence.flags + self.template.flags,
+            channels_missing=evidence.channels_missing,
+            image_files=tuple(file.name for file in cell.files),
+            image_sha256=tuple(sha256 or _UNREAD for sha256 in evidence.sha256),
+        )
+        if evidence.score is not None:
+            call = self._decided(call, evidence.score)
+        return Row(call, _inputs(evidence))
+
+    def _decided(self, call: Call, score: float) -> Call:
+        description = self.checkpoint.description
+        decision = decide(score, description.thresholds, description.calibration)
+        return replace(
+            call,
+            verdict=decision.verdict,
+            p_ctc=decision.p_ctc,
+            score=score,
+            reason=decision.reason,
+            channels_used=description.input.channel_names,
+        )
+
+
+def intended_use(checkpoint: Checkpoint) -> str:
+    """What stands in every row: research use only, and the checkpoint's own notice."""
+    notice = checkpoint.description.notice
+    return f"{RESEARCH_USE}; {notice}" if notice else RESEARCH_USE
+
+
+def _inputs(evidence: Evidence) -> tuple[InputFile, ...]:
+    return tuple(
+        InputFile(file.name, file.size, file.mtime_ns, sha256, "failed" if file.name in evidence.failed else "used")
+        for file, sha256 in zip(evidence.cell.files, evidence.sha256, strict=True)
+    )
+
+
+def reusable(plan: Plan, former: Manifest | None) -> dict[str, Row]:
+    """Former rows, by cell id, of cells whose files are unchanged, if the same model called them.
+
+    Raises:
+        ResultsError: the former calls cannot be read.
+    """
+    if former is None or not is_same_model(plan, former):
+        return {}
+    calls = {call.cell_id: call for call in read_calls(plan.place.calls)}
+    known = {file.name: file for file in former.inputs}
+    rows = ((cell.cell_id, _former_row(cell, calls.get(cell.cell_id), known)) for cell in plan.run.cells)
+    return {cell_id: row for cell_id, row in rows if row is not None}
+
+
+def _former_row(cell: Cell, call: Call | None, known: dict[str, InputFile]) -> Row | None:
+    if call is None or call.image_files != tuple(file.name for file in cell.files):
+        return None
+    inputs = tuple(known[name] for name in call.image_files if name in known)
+    before = [(file.name, file.size, file.mtime_ns) for file in inputs]
+    now = [(file.name, file.size, file.mtime_ns) for file in cell.files]
+    return Row(call, inputs) if before == now else None
+
+
+def manifest_of(
+    plan: Plan, rows: Sequence[Row], reused: int, parity: Parity | None, started_at_utc: str, seconds: float
+) -> Manifest:
+    """The manifest of the rows, still without the identity of the calls file that it will commit."""
+    checkpoint = plan.checkpoint
+    return Manifest(
+        schema_version=1,
+        run_id=display_name(plan.run.run_id),
+        run_state="complete",
+        intended_use=intended_use(checkpoint),
+        software_version=__version__,
+        engine=plan.engine,
+        checkpoint=CheckpointIdentity(
+            name=checkpoint.name,
+            sha256=checkpoint.sha256,
+            input=checkpoint.input,
+            thresholds=checkpoint.description.thresholds,
+            calibration=checkpoint.description.calibration,
+        ),
+        profile=ProfileIdentity(name=plan.profile.profile.name, sha256=plan.profile.sha256),
+        started_at_utc=started_at_utc,
+        finished_at_utc=started_at_utc,
+        seconds=round(seconds, 3),
+        files=_file_sums(plan, rows),
+        cells=_cell_sums(rows),
+        verdicts=_verdicts(rows),
+        flags=dict(Counter(flag for row in rows for flag in row.call.flags)),
+        cells_reused=reused,
+        replay=None if parity is None else _replay(parity),
+        unaccounted=tuple(display_name(file.name) for file in plan.run.unaccounted[:_NAMES_SHOWN]),
+        links_not_followed=len(plan.run.links),
+        superseded=None,
+        calls=CallsIdentity(name=plan.place.calls.name, sha256=_ZEROS, rows=len(rows)),
+        inputs=tuple(file for row in rows for file in row.inputs),
+    )
+
+
+def _file_sums(plan: Plan, rows: Sequence[Row]) -> FileSums:
+    states = Counter(file.state for row in rows for file in row.inputs)
+    named = states["used"] + states["failed"]
+    return FileSums(
+        on_disk=plan.files_on_disk,
+        used=states["used"],
+        failed=states["failed"],
+        ignored=plan.files_on_disk - named,
+        pending=0,
+    )
+
+
+def _cell_sums(rows: Sequence[Row]) -> CellSums:
+    called = sum(row.call.score is not None for row in rows)
+    return CellSums(total=len(rows), called=called, not_evaluable=len(rows) - called, pending=0)
+
+
+def _verdicts(rows: Sequence[Row]) -> dict[str, int]:
+    counts = Counter(row.call.verdict for row in rows)
+    return {verdict.value: counts[verdict] for verdict in Verdict}
+
+
+def _replay(parity: Parity) -> Replay:
+    return Replay(cells=parity.cells, largest_difference=parity.largest_difference, tolerance=parity.tolerance)
