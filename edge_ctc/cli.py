@@ -19,6 +19,7 @@ from edge_ctc.errors import (
     EngineError,
     NotARunError,
     ResultsError,
+    ResultsHeldError,
     RunError,
     RunMissingError,
     RunUnreadableError,
@@ -54,6 +55,7 @@ _EXIT_CODES: tuple[tuple[type[EdgeCtcError], ExitCode], ...] = (
     (RunMissingError, ExitCode.INPUT_MISSING),
     (NotARunError, ExitCode.DATA),
     (RunUnreadableError, ExitCode.TEMPORARY),
+    (ResultsHeldError, ExitCode.TEMPORARY),
     (ResultsError, ExitCode.CANNOT_WRITE),
 )
 

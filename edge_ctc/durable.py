@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_ctc.errors import ResultsError
+from edge_ctc.errors import ResultsError, ResultsHeldError
 
 _TEMP_MARK = ".tmp-"
 _ASIDE_SUFFIX = ".tmp-old"
@@ -26,7 +26,8 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """Hold `folder` as its only writer on this machine, by an advisory lock that leaves no file.
 
     Raises:
-        ResultsError: the folder cannot be opened, or another process holds it.
+        ResultsHeldError: another process holds it.
+        ResultsError: the folder cannot be opened.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -36,7 +37,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ResultsError(f"{folder}: another edge-ctc writes results here; wait until it has ended") from error
+            raise ResultsHeldError(
+                f"{folder}: another edge-ctc writes results here; wait until it has ended"
+            ) from error
         yield
     finally:
         os.close(handle)

@@ -10,6 +10,7 @@ EdgeCtcError
 │   ├── RunMissingError    the folder is not there
 │   ├── NotARunError       the folder is there and holds no run that a profile accounts for
 │   ├── RunUnreadableError the disk or share failed while the run was read: try again later
+│   ├── ResultsHeldError   another process writes results there: try again later
 │   └── ResultsError       the results cannot be written where they belong
 └── ImageError             this cell gets a row that says NOT_EVALUABLE and why
 ```
@@ -53,6 +54,10 @@ class NotARunError(RunError):
 
 class RunUnreadableError(RunError):
     """The disk failed, or a file changed, while the run was read. Never a row: the data may be fine."""
+
+
+class ResultsHeldError(RunError):
+    """Another process holds the results folder as its only writer."""
 
 
 class ResultsError(RunError):

@@ -284,8 +284,8 @@ def _cell(number: int, is_ctc: bool, patient: _Patient, rng: np.random.Generator
         phase += _phase(body, form, rng)
         stains += _stains(body, form, patient, rng)
     defocus = rng.normal(*patient.focus)
-    light = np.concatenate([_bright_field(phase, defocus, patient)[None],
-                            _fluorescence(stains, defocus, patient, rng)])
+    bright = _bright_field(phase, defocus, patient)
+    light = np.concatenate([bright[None], _fluorescence(stains, defocus, patient, rng)])
     return SimulatedCell(
         number=number,
         label="CTC" if is_ctc else "LEUKOCYTE",
@@ -548,7 +548,9 @@ class _BlankTiff:
 def _blank_tiff(pages: int) -> _BlankTiff:
     stream = io.BytesIO()
     black = np.zeros((pages, SIDE_PX, SIDE_PX), np.uint16)
-    tifffile.imwrite(stream, black, photometric="minisblack", metadata=None, byteorder="<")
+    tifffile.imwrite(
+        stream, black, photometric="minisblack", byteorder="<", metadata=None, software=False
+    )
     stream.seek(0)
     with tifffile.TiffFile(stream) as tiff:
         return _BlankTiff(stream.getvalue(), tuple(page.dataoffsets[0] for page in tiff.pages))

@@ -103,5 +103,3 @@ def _write_reference(folder: Path, spec: InputSpec) -> None:
         tolerance_fp32=1e-3,
         tolerance_fp16=5e-2,
     )
-
-

@@ -1,0 +1,5 @@
+"""`python -m edge_ctc` is `edge-ctc`."""
+
+from edge_ctc.cli import main
+
+main()

@@ -1,0 +1,53 @@
+"""What most tests need: the command line in this process, a small simulated run, a checkpoint to understand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edge_ctc.cli import app, run_app
+from edge_ctc.simulate import Layout, write_run
+from tests.checkpoints import write_checkpoint
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+EdgeCtc = Callable[..., Finished]
+
+
+@pytest.fixture
+def edge_ctc(capsys: pytest.CaptureFixture[str]) -> EdgeCtc:
+    """Runs `edge-ctc` with the arguments given."""
+
+    def run(*arguments: object) -> Finished:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_app(app, "edge-ctc", [str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Finished(ended.value.code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of four channels; never changed by a test."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "means")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A flat run of 20 cells, 5 of them CTC."""
+    folder = tmp_path / "exports" / "run"
+    folder.parent.mkdir()
+    write_run(folder, 20, 5, seed=1, layout=Layout.FLAT)
+    return folder
