@@ -85,6 +85,6 @@ def _compute(
     engine, parity = models.engine(plan.checkpoint)
     reader = CellReader(plan.run.folder, plan.profile.profile, plan.checkpoint.input)
     for batch in evaluate(owed, reader, engine):
-        rows.update((one.cell.cell_id, maker.row(one)) for one in batch)
+        rows.update((one.evidence.cell.cell_id, maker.row(one)) for one in batch)
         reporter.advanced(len(batch))
     return parity

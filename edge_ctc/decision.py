@@ -12,7 +12,7 @@ class Decision:
     """What the score of one cell means.
 
     Attributes:
-        verdict: CTC, REVIEW or LEUKOCYTE.
+        verdict: of the cell.
         p_ctc: calibrated probability, six significant digits; None where the checkpoint has no calibration.
         reason: the verdict's reason in words.
     """
@@ -20,6 +20,10 @@ class Decision:
     verdict: Verdict
     p_ctc: float | None
     reason: str
+
+
+NOT_EVALUABLE = Decision(Verdict.NOT_EVALUABLE, None, "")
+"""Of a cell without a score; its reason is what its files say."""
 
 
 def decide(score: float, thresholds: Thresholds, calibration: Calibration | None) -> Decision:

@@ -32,8 +32,7 @@ class Evidence:
         failed: names of the files that could not be read or decoded.
         channels_missing: wanted channels without a file.
         problem: why the cell cannot be evaluated; empty if it can.
-        flags: of `edge_ctc.quality`.
-        score: logit, the shortest decimal that is the engine's float32; None where there is a problem.
+        flags: of `edge_ctc.quality`; none where there is a problem.
     """
 
     cell: Cell
@@ -41,8 +40,20 @@ class Evidence:
     failed: tuple[str, ...]
     channels_missing: tuple[str, ...]
     problem: str
-    flags: tuple[str, ...] = ()
-    score: float | None = None
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCell:
+    """The evidence of one cell and what the engine makes of it.
+
+    Attributes:
+        evidence: of its files.
+        score: logit, the shortest decimal that is the engine's float32; None where there is a problem.
+    """
+
+    evidence: Evidence
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +80,10 @@ class CellReader:
         if not evidence.problem:
             try:
                 prepare(counts, self.spec, out)
-                return replace(evidence, flags=flags_of(counts, self.profile.bits))
             except ImageError as error:
-                evidence = replace(evidence, problem=str(error))
+                evidence = replace(evidence, problem=str(error), flags=())
+            else:
+                return evidence
         out.fill(0)
         return evidence
 
@@ -94,8 +106,10 @@ class CellReader:
                 problems.append(str(error))
             sha256.append(None if content is None else hashlib.sha256(content).hexdigest())
         missing, structural = self._structure(cell)
-        evidence = Evidence(cell, tuple(sha256), tuple(failed), missing, "; ".join(structural + problems))
-        return ([] if evidence.problem else [by_channel[name] for name in wanted]), evidence
+        problem = "; ".join(structural + problems)
+        counts = [] if problem else [by_channel[name] for name in wanted]
+        flags = flags_of(counts, self.profile.bits)
+        return counts, Evidence(cell, tuple(sha256), tuple(failed), missing, problem, flags)
 
     def _pages(self, shown: Sequence[str], channel: str | None) -> tuple[list[int], int]:
         if channel is not None:
@@ -117,8 +131,8 @@ class CellReader:
         return missing, problems
 
 
-def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Iterator[list[Evidence]]:
-    """Evidence of all cells, batch by batch in their order; memory does not grow with their number.
+def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Iterator[list[ScoredCell]]:
+    """Scores of all cells, batch by batch in their order; memory does not grow with their number.
 
     Raises:
         RunUnreadableError: the disk failed or a file changed: no row may come of this run now.
@@ -148,11 +162,11 @@ def _read_share(reader: CellReader, cells: Sequence[Cell], places: NDArray[np.fl
     return [reader.read(cell, place) for cell, place in zip(cells, places, strict=False)]
 
 
-def _scored(evidence: list[Evidence], engine: Engine, slot: int) -> list[Evidence]:
+def _scored(evidence: list[Evidence], engine: Engine, slot: int) -> list[ScoredCell]:
     if all(one.problem for one in evidence):
-        return evidence
+        return [ScoredCell(one, None) for one in evidence]
     logits = engine.infer(slot, len(evidence)).logits
     return [
-        one if one.problem else replace(one, score=float(str(logit)))
+        ScoredCell(one, None if one.problem else float(str(logit)))
         for one, logit in zip(evidence, logits, strict=True)
     ]

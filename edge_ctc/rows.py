@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from edge_ctc import __version__
 from edge_ctc.cells import Cell, Verdict
 from edge_ctc.checkpoint import Checkpoint
-from edge_ctc.decision import decide
+from edge_ctc.decision import NOT_EVALUABLE, decide
 from edge_ctc.exports.runs import display_name
 from edge_ctc.parity import Parity
-from edge_ctc.pipeline import Evidence
+from edge_ctc.pipeline import Evidence, ScoredCell
 from edge_ctc.plan import Plan, is_same_model
 from edge_ctc.quality import PIXEL_SIZE_UNCHECKED
 from edge_ctc.results.calls import SCHEMA_VERSION, Call, read_calls
@@ -90,33 +90,26 @@ class RowMaker:
         )
         return cls(plan.checkpoint, template)
 
-    def row(self, evidence: Evidence) -> Row:
+    def row(self, scored: ScoredCell) -> Row:
         """The row of one cell."""
-        cell = evidence.cell
+        evidence, description = scored.evidence, self.checkpoint.description
+        decision = NOT_EVALUABLE
+        if scored.score is not None:
+            decision = decide(scored.score, description.thresholds, description.calibration)
         call = replace(
             self.template,
-            cell_id=cell.cell_id,
-            reason=evidence.problem,
-            flags=evidence.flags + self.template.flags,
-            channels_missing=evidence.channels_missing,
-            image_files=tuple(file.name for file in cell.files),
-            image_sha256=tuple(sha256 or _UNREAD for sha256 in evidence.sha256),
-        )
-        if evidence.score is not None:
-            call = self._decided(call, evidence.score)
-        return Row(call, _inputs(evidence))
-
-    def _decided(self, call: Call, score: float) -> Call:
-        description = self.checkpoint.description
-        decision = decide(score, description.thresholds, description.calibration)
-        return replace(
-            call,
+            cell_id=evidence.cell.cell_id,
             verdict=decision.verdict,
             p_ctc=decision.p_ctc,
-            score=score,
-            reason=decision.reason,
-            channels_used=description.input.channel_names,
+            score=scored.score,
+            flags=evidence.flags + self.template.flags,
+            reason=evidence.problem or decision.reason,
+            channels_used=() if evidence.problem else description.input.channel_names,
+            channels_missing=evidence.channels_missing,
+            image_files=tuple(file.name for file in evidence.cell.files),
+            image_sha256=tuple(sha256 or _UNREAD for sha256 in evidence.sha256),
         )
+        return Row(call, _inputs(evidence))
 
 
 def intended_use(checkpoint: Checkpoint) -> str:

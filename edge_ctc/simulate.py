@@ -114,7 +114,7 @@ class _Recipe:
 
 
 # Enrichment leaves the large leukocytes [textbook]; the shares are [assumed].
-_CTC_SHARES = {"ctc": 0.58, "ctc_bland": 0.20, "ctc_marker_low": 0.22}
+_CTC_SHARES = {"ctc": 0.62, "ctc_bland": 0.20, "ctc_marker_low": 0.18}
 _LEUKOCYTE_SHARES = {
     "lymphocyte": 0.30,
     "granulocyte": 0.28,
@@ -129,15 +129,15 @@ _SINGLE_LEUKOCYTES = ("lymphocyte", "granulocyte", "monocyte")
 _RECIPES = {
     "ctc": _Recipe(
         diameter=1.0, spread=0.15, lobes=1, lobe=0.76, arc=0.12, rough=0.110, index=0.036,
-        grain=0.22, dapi=0.95, ck=1.0, cd45=0.05, sticky_cd45=0.08,
+        grain=0.22, dapi=0.95, ck=1.0, cd45=0.05, sticky_cd45=0.07,
     ),
     "ctc_bland": _Recipe(
         diameter=0.97, spread=0.13, lobes=1, lobe=0.66, arc=0.10, rough=0.040, index=0.030,
-        grain=0.20, dapi=0.95, ck=0.9, cd45=0.05, sticky_cd45=0.08,
+        grain=0.20, dapi=0.95, ck=0.9, cd45=0.05, sticky_cd45=0.07,
     ),
     "ctc_marker_low": _Recipe(
         diameter=1.0, spread=0.15, lobes=1, lobe=0.76, arc=0.12, rough=0.105, index=0.036,
-        grain=0.22, dapi=0.95, ck=0.12, cd45=0.05, sticky_cd45=0.08,
+        grain=0.22, dapi=0.95, ck=0.15, cd45=0.05, sticky_cd45=0.07,
     ),
     "lymphocyte": _Recipe(
         diameter=7.9, spread=0.09, lobes=1, lobe=0.80, arc=0.06, rough=0.020, index=0.027,
@@ -204,7 +204,7 @@ class _Patient:
             tilt=(rng.normal(0, 0.02), rng.normal(0, 0.02)),
             haze=(np.array([60, 80, 70]) * rng.lognormal(0, 0.4, 3)).astype(np.float32),
             bleed=rng.uniform(0.01, 0.06),
-            focus=(rng.normal(0, 2.0), rng.uniform(1.5, 3.5)),
+            focus=(rng.uniform(-3.0, 3.0), rng.uniform(1.5, 3.0)),
             gain=rng.lognormal(0, 0.15, 4).astype(np.float32),
             offset=rng.uniform(60, 140, 4).astype(np.float32),
         )
@@ -394,7 +394,7 @@ def _stains(
 ) -> _Plane:
     """Give the light of DAPI, CK and CD45 that the body sends, `(3, 64, 64)` in counts."""
     recipe = body.recipe
-    dapi, ck, cd45 = rng.lognormal(0, (0.3, 0.55, 0.40)).tolist()
+    dapi, ck, cd45 = rng.lognormal(0, (0.3, 0.45, 0.40)).tolist()
     stuck = rng.lognormal(-1.2, 0.6, 2) * (rng.random(2) < (recipe.sticky_ck, recipe.sticky_cd45))
     own_glow = 8 * body.radius
     keratin = patient.ck * (recipe.ck * ck + float(stuck[0])) + own_glow
