@@ -163,10 +163,10 @@ def print_gallery(gallery: Gallery) -> None:
         call = candidate.call
         probability = "" if call.p_ctc is None else f"{call.p_ctc:.3f}"
         flags = " ".join(call.flags)
-        table.add_row(str(call.rank), call.cell_id, call.verdict, probability, f"{call.score:.2f}", flags)
+        table.add_row(str(candidate.rank), call.cell_id, call.verdict, probability, f"{call.score:.2f}", flags)
     Console().print(table)
     for candidate in gallery.candidates:
-        say(f"{candidate.call.rank}. {candidate.call.cell_id}: {candidate.picture}")
+        say(f"{candidate.rank}. {candidate.call.cell_id}: {candidate.picture}")
     say(f"all on one sheet: {gallery.sheet}")
 
 

@@ -31,10 +31,12 @@ class Candidate:
     """A called cell and its picture.
 
     Attributes:
+        rank: from 1.
         call: its row.
         picture: the PNG.
     """
 
+    rank: int
     call: Call
     picture: Path
 
@@ -88,14 +90,12 @@ def draw_candidates(
     gallery = place.folder / f"{place.run_id}.ctc-gallery"
     _empty(gallery)
     pictures, candidates = [], []
-    for call in calls[:top]:
-        if call.rank is None:
-            break
+    for rank, call in enumerate((call for call in calls[:top] if call.score is not None), 1):
         counts, evidence = reader.counts(cells[call.cell_id])
         if evidence.problem:
             raise NotARunError(f"{folder}: changed since its calls ({evidence.problem}); classify it again")
-        pictures.append(_picture(call, counts, manifest.checkpoint.input.channels))
-        candidates.append(Candidate(call, gallery / f"rank-{call.rank:03d}.png"))
+        pictures.append(_picture(_title(rank, call), call, counts, manifest.checkpoint.input.channels))
+        candidates.append(Candidate(rank, call, gallery / f"rank-{rank:03d}.png"))
         _save(pictures[-1], candidates[-1].picture)
         advanced()
     sheet = gallery / "sheet.png"
@@ -128,14 +128,17 @@ def _empty(gallery: Path) -> None:
         raise ResultsError(f"{gallery}: cannot be written ({error.strerror})") from error
 
 
-def _picture(call: Call, counts: Sequence[Counts], channels: Sequence[ChannelInput]) -> Image.Image:
+def _title(rank: int, call: Call) -> str:
+    probability = "" if call.p_ctc is None else f"   p {call.p_ctc:.2f}"
+    return f"{rank}.  cell {call.cell_id}   {call.verdict}   score {call.score:.2f}{probability}"
+
+
+def _picture(title: str, call: Call, counts: Sequence[Counts], channels: Sequence[ChannelInput]) -> Image.Image:
     panels = [_panel(image, channel) for image, channel in zip(counts, channels, strict=True)]
     height, width = panels[0].shape
     canvas = Image.new("L", (len(panels) * (width + _GAP_PX) + _GAP_PX, height + 2 * _LINE_PX), _BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(13)
-    probability = "" if call.p_ctc is None else f"   p {call.p_ctc:.2f}"
-    title = f"{call.rank}.  cell {call.cell_id}   {call.verdict}   score {call.score:.2f}{probability}"
     draw.text((_GAP_PX, 1), title, fill=_TEXT, font=font)
     for place, (panel, channel) in enumerate(zip(panels, channels, strict=True)):
         left = _GAP_PX + place * (width + _GAP_PX)

@@ -1,9 +1,9 @@
-"""Cells through decoding and engine: one batch is decoded while the other is computed."""
+"""Cells through decoding and engine, two batches at a time: one is decoded while the other is computed."""
 
 import hashlib
-import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +17,6 @@ from edge_ctc.exports.images import decode, read_file
 from edge_ctc.exports.profile import Profile
 from edge_ctc.preprocess import Counts, InputSpec, prepare
 from edge_ctc.quality import flags_of
-
-DECODING_THREADS = max(1, len(os.sched_getaffinity(0)) - 1)
-"""Decoding holds the interpreter's lock for most of its time; the engine's own threads do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,39 +131,32 @@ class CellReader:
 def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Iterator[list[ScoredCell]]:
     """Scores of all cells, batch by batch in their order; memory does not grow with their number.
 
+    Two batches are under way, one in each of the engine's input buffers: while one is computed, the other is
+    decoded. Each buffer has its own thread that decodes and then infers, so that no core waits for another.
+
     Raises:
         RunUnreadableError: the disk failed or a file changed: no row may come of this run now.
         EngineError: the engine failed.
     """
     batches = [cells[first : first + engine.max_batch] for first in range(0, len(cells), engine.max_batch)]
-    with ThreadPoolExecutor(DECODING_THREADS, "decode") as pool:
-        ahead = _submit(pool, reader, batches[0], engine.inputs[0]) if batches else []
+    slots = len(engine.inputs)
+    with ThreadPoolExecutor(slots, "slot") as pool:
+        under_way = deque(
+            pool.submit(_score, batch, reader, engine, slot) for slot, batch in enumerate(batches[:slots])
+        )
         for index in range(len(batches)):
-            evidence = [one for future in ahead for one in future.result()]
-            if index + 1 < len(batches):
-                ahead = _submit(pool, reader, batches[index + 1], engine.inputs[(index + 1) % 2])
-            yield _scored(evidence, engine, index % 2)
+            scored = under_way.popleft().result()
+            # The buffer of the batch just finished is the one that is free.
+            if index + slots < len(batches):
+                under_way.append(pool.submit(_score, batches[index + slots], reader, engine, index % slots))
+            yield scored
 
 
-def _submit(
-    pool: ThreadPoolExecutor, reader: CellReader, cells: Sequence[Cell], places: NDArray[np.float32]
-) -> list[Future[list[Evidence]]]:
-    share = -(-len(cells) // DECODING_THREADS)
-    return [
-        pool.submit(_read_share, reader, cells[first : first + share], places[first : first + share])
-        for first in range(0, len(cells), share)
-    ]
-
-
-def _read_share(reader: CellReader, cells: Sequence[Cell], places: NDArray[np.float32]) -> list[Evidence]:
-    return [reader.read(cell, place) for cell, place in zip(cells, places, strict=False)]
-
-
-def _scored(evidence: list[Evidence], engine: Engine, slot: int) -> list[ScoredCell]:
+def _score(cells: Sequence[Cell], reader: CellReader, engine: Engine, slot: int) -> list[ScoredCell]:
+    evidence = [reader.read(cell, place) for cell, place in zip(cells, engine.inputs[slot], strict=False)]
     if all(one.problem for one in evidence):
         return [ScoredCell(one, None) for one in evidence]
     logits = engine.infer(slot, len(evidence)).logits
     return [
-        ScoredCell(one, None if one.problem else float(str(logit)))
-        for one, logit in zip(evidence, logits, strict=True)
+        ScoredCell(one, None if one.problem else float(str(logit))) for one, logit in zip(evidence, logits, strict=True)
     ]

@@ -64,7 +64,6 @@ class RowMaker:
             cell_id="",
             cage_row="",
             cage_col="",
-            rank=None,
             verdict=Verdict.NOT_EVALUABLE,
             p_ctc=None,
             score=None,

@@ -74,7 +74,8 @@ class OnnxCpuEngine:
 
 def _session(checkpoint: Checkpoint, precision: Precision) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    # Two batches are under way at a time, each on its half of the cores: threads of one batch wait for each other.
+    options.intra_op_num_threads = max(1, len(os.sched_getaffinity(0)) // 2)
     options.log_severity_level = _LOG_ERRORS_ONLY
     # Spinning threads would take the cores from the decoding of the next batch.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

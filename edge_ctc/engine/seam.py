@@ -34,7 +34,8 @@ class Scores:
 class Engine(Protocol):
     """A checkpoint made ready on one runtime.
 
-    The engine owns two input buffers, so that decoding writes into one while the other is computed.
+    The engine owns two input buffers, so that decoding writes into one while the other is computed. `infer` may be
+    called for both at once, each from its own thread; an engine that cannot compute two batches takes turns itself.
 
     Attributes:
         description: runtime, its version, device, precision: as it stands in every call.

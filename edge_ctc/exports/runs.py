@@ -1,6 +1,7 @@
 """Find and list what a run folder holds: every regular file, each accounted for once."""
 
 import fnmatch
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -132,9 +133,13 @@ def _ignores(profile: Profile) -> Callable[[str], bool]:
     of_folder = _any_of(IGNORED_FOLDERS)
     of_path = _any_of([glob for glob in profile.ignore if "/" in glob])
 
+    @functools.cache
+    def folder_is_ignored(folder: str) -> bool:
+        return any(map(of_folder, folder.split("/")))
+
     def is_ignored(name: str) -> bool:
-        *folders, last = name.split("/")
-        return bool(of_name(last) or any(map(of_folder, folders)) or of_path(name))
+        folder, _, last = name.rpartition("/")
+        return bool(of_name(last) or folder_is_ignored(folder) or of_path(name))
 
     return is_ignored
 

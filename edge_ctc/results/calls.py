@@ -2,8 +2,10 @@
 
 import csv
 import io
+import itertools
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -19,14 +21,16 @@ _QUOTED_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One row of the calls, one per cell; the fields are the columns, the README says what they mean."""
+    """One row of the calls, one per cell; the README says what the fields mean.
+
+    The fields are the columns but for `rank`, which is the place among the evaluable cells and no fact of one cell.
+    """
 
     schema_version: int
     run_id: str
     cell_id: str
     cage_row: str
     cage_col: str
-    rank: int | None
     verdict: Verdict
     p_ctc: float | None
     score: float | None
@@ -55,42 +59,34 @@ class Call:
             raise ValueError(f"cell {self.cell_id}: verdict {self.verdict} with score {self.score}")
 
 
-COLUMNS = tuple(field.name for field in fields(Call))
+_FIELDS = tuple(field.name for field in fields(Call))
+_RANK = _FIELDS.index("verdict")
+COLUMNS = (*_FIELDS[:_RANK], "rank", *_FIELDS[_RANK:])
 
 
 def ranked(calls: Iterable[Call]) -> list[Call]:
-    """Evaluable cells by falling score with rank 1..n, equal scores in the order given; then the others."""
-    called: list[tuple[float, Call]] = []
-    others: list[Call] = []
-    for call in calls:
-        if call.score is None:
-            others.append(call)
-        else:
-            called.append((call.score, call))
-    called.sort(key=lambda item: -item[0])
-    return [
-        call if call.rank == rank else replace(call, rank=rank) for rank, (_, call) in enumerate(called, 1)
-    ] + others
+    """Evaluable cells by falling score, equal scores in the order given, then the others; ranks count from the top."""
+    return sorted(calls, key=lambda call: math.inf if call.score is None else -call.score)
 
 
 def write_calls(file: BinaryIO, calls: Iterable[Call]) -> None:
-    """Write RFC 4180 CSV in UTF-8: a header, then one row per call in the order given."""
+    """Write RFC 4180 CSV in UTF-8: a header, then one row per call; `calls` are `ranked`."""
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=False)
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    writer.writerows(map(_row, calls))
+    writer.writerows(itertools.starmap(_row, enumerate(calls, 1)))
     text.flush()
     text.detach()
 
 
-def _row(call: Call) -> list[str | int | float | None]:
+def _row(place: int, call: Call) -> list[str | int | float | None]:
     return [
         call.schema_version,
         _safe(call.run_id),
         _safe(call.cell_id),
         _safe(call.cage_row),
         _safe(call.cage_col),
-        call.rank,
+        None if call.score is None else place,
         call.verdict.value,
         call.p_ctc,
         call.score,
@@ -134,7 +130,7 @@ def _parted(text: str) -> tuple[str, ...]:
 
 
 def read_calls(path: Path) -> list[Call]:
-    """The calls of a file that edge_ctc wrote, in file order.
+    """The calls of a file that edge_ctc wrote, in file order: ranked.
 
     Raises:
         ResultsError: the file cannot be read, or is not such a file.
@@ -158,7 +154,6 @@ def _call(row: Sequence[str]) -> Call:
         cell_id=_unsafe(cell["cell_id"]),
         cage_row=_unsafe(cell["cage_row"]),
         cage_col=_unsafe(cell["cage_col"]),
-        rank=int(cell["rank"]) if cell["rank"] else None,
         verdict=Verdict(cell["verdict"]),
         p_ctc=_number(cell["p_ctc"]),
         score=_number(cell["score"]),
