@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from edge_ctc.errors import CheckpointError
-from edge_ctc.preprocess import InputSpec
+from edge_ctc.preprocess import Finite, InputSpec
 from edge_ctc.toml_file import StrictModel
 
 SCHEMA_VERSION = 1
@@ -32,7 +33,6 @@ INPUT_NAME = "cells"
 OUTPUT_NAMES = ("logits", "features")
 
 Precision = Literal["fp32", "fp16"]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 _MAX_FILE_BYTES = 1 << 30
@@ -193,7 +193,7 @@ def _describe(raw: bytes, path: Path) -> Description:
                 "use the edge_ctc that the checkpoint was made for"
             )
         return Description.model_validate_json(raw)
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a valid description ({error}); copy the checkpoint again") from error
 
 
@@ -209,19 +209,33 @@ def _check_hashes(folder: Path, contents: Mapping[str, bytes], hashes: Mapping[s
             )
 
 
+_NO_REFERENCE = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise on a file that is no archive of arrays."""
+
+
 def _reference(content: bytes, path: Path, spec: InputSpec) -> Reference:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             reference = Reference(
-                images=arrays["images"],
-                logits=arrays["logits"],
-                features=arrays["features"],
+                images=np.asarray(arrays["images"]),
+                logits=np.asarray(arrays["logits"]),
+                features=np.asarray(arrays["features"]),
                 tolerances={
                     "fp32": float(arrays["tolerance_fp32"]),
                     "fp16": float(arrays["tolerance_fp16"]),
                 },
             )
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except _NO_REFERENCE as error:
         raise CheckpointError(f"{path}: not reference cells ({error}); train again") from error
     _check_reference(reference, path, spec)
     return reference
@@ -229,15 +243,14 @@ def _reference(content: bytes, path: Path, spec: InputSpec) -> Reference:
 
 def _check_reference(reference: Reference, path: Path, spec: InputSpec) -> None:
     images, logits, features = reference.images, reference.logits, reference.features
-    count = len(logits)
     sound = (
-        images.ndim == 4
-        and images.shape[:2] == (count, len(spec.channels))
+        (logits.ndim, features.ndim, images.ndim) == (1, 2, 4)
+        and len(logits) == len(features) == len(images)
+        and images.shape[1] == len(spec.channels)
+        and images.size > 0
         and images.dtype == spec.dtype
-        and logits.shape == (count,)
-        and features.ndim == 2
-        and len(features) == count > 0
-        and bool(np.isfinite(logits).all())
+        and logits.dtype == features.dtype == np.float32
+        and bool(np.isfinite(logits).all() and np.isfinite(features).all())
         and all(0 < tolerance < np.inf for tolerance in reference.tolerances.values())
     )
     if not sound:

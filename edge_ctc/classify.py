@@ -10,7 +10,7 @@ from edge_ctc.parity import Parity
 from edge_ctc.pipeline import CellReader, evaluate
 from edge_ctc.plan import Plan, Request, is_current, make_plan, vanished
 from edge_ctc.results.calls import ranked
-from edge_ctc.results.manifest import Manifest, ResultPlace, commit, read_committed, utc_now
+from edge_ctc.results.manifest import Manifest, ResultPlace, commit, read_mended, utc_now
 from edge_ctc.rows import Row, RowMaker, manifest_of, reusable
 
 
@@ -56,9 +56,7 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
     plan = make_plan(request, models)
     reporter.planned(plan)
     with durable.sole_writer(plan.place.folder):
-        durable.mend(plan.place.calls)
-        durable.mend(plan.place.manifest)
-        former = read_committed(plan.place)
+        former = read_mended(plan.place)
         if former is not None and is_current(plan, former):
             return Outcome(plan.place, former, "unchanged", vanished(plan, former))
         return Outcome(plan.place, _call(plan, models, former, reporter), "called", 0)

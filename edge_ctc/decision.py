@@ -38,6 +38,7 @@ def decide(score: float, thresholds: Thresholds, calibration: Calibration | None
 
 
 def _probability(score: float, calibration: Calibration) -> float:
-    # The logistic function by tanh does not overflow, however far the logit.
-    half = (calibration.slope * score + calibration.intercept) / 2
-    return float(f"{(1 + math.tanh(half)) / 2:.6g}")
+    logit = calibration.slope * score + calibration.intercept
+    # The exponential of a negative number does not overflow, however far the logit.
+    small = math.exp(-abs(logit))
+    return float(f"{(1 if logit >= 0 else small) / (1 + small):.6g}")

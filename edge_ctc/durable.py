@@ -7,10 +7,12 @@ closes at the next start.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -45,36 +47,41 @@ def sole_writer(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], None], keep_old_as: Path | None = None) -> str:
-    """Let `path` appear with all that `write` writes, or leave it as it was.
+def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> str:
+    """Let `path` appear with all that `write` writes, in the place of what stood there.
 
     Args:
         path: the final name; its folder exists.
         write: writes the content into a binary file opened for writing.
-        keep_old_as: a name in the same folder that the file now at `path` keeps; None: it is removed.
 
     Returns:
         The sha256 of what was written.
 
     Raises:
-        ResultsError: the disk is full, the place cannot be written, or the write failed. Nothing new
-            stands at `path` then.
+        ResultsError: the disk is full, the place cannot be written, or the write failed. What stands at `path`
+            then is whole: the old file, or, if only the last tidying failed, the new one.
     """
     temp = path.with_name(f".{path.name}{_TEMP_MARK}{secrets.token_hex(4)}")
-    aside = keep_old_as or path.with_name(f".{path.name}{_ASIDE_SUFFIX}")
     try:
         try:
             sha256 = _write_synced(temp, write)
-            _swap(temp, path, aside)
+            _swap(temp, path)
         except BaseException:
             temp.unlink(missing_ok=True)
             raise
-        if keep_old_as is None:
-            aside.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     return sha256
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Let `path` appear as a copy of the file `source`. Raises as `write_whole`."""
+    try:
+        with source.open("rb") as file:
+            write_whole(path, lambda copy: shutil.copyfileobj(file, copy))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def mend(path: Path) -> None:
@@ -86,7 +93,7 @@ def mend(path: Path) -> None:
         ResultsError: the folder cannot be read or written.
     """
     prefix = f".{path.name}{_TEMP_MARK}"
-    aside = path.with_name(f".{path.name}{_ASIDE_SUFFIX}")
+    aside = _aside(path)
     try:
         if aside.exists() and not path.exists():
             aside.rename(path)
@@ -109,19 +116,25 @@ def _write_synced(temp: Path, write: Callable[[BinaryIO], None]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _swap(temp: Path, path: Path, aside: Path) -> None:
+def _swap(temp: Path, path: Path) -> None:
+    aside = _aside(path)
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     moved = False
-    try:
+    with contextlib.suppress(FileNotFoundError):
         path.rename(aside)
         moved = True
-    except FileNotFoundError:
-        pass
     try:
         temp.rename(path)
     except OSError:
         if moved:
             aside.rename(path)
         raise
+    aside.unlink(missing_ok=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_ASIDE_SUFFIX}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -35,8 +35,8 @@ def replay(engine: Engine, checkpoint: Checkpoint) -> Parity:
     differences = [
         _largest_difference(engine, checkpoint, first) for first in range(0, len(reference.logits), engine.max_batch)
     ]
-    parity = Parity(len(reference.logits), max(differences), reference.tolerances[engine.precision])
-    # Written so that NaN fails too.
+    parity = Parity(len(reference.logits), float(np.max(differences)), reference.tolerances[engine.precision])
+    # np.max keeps a NaN, and the comparison is written so that it fails.
     if not parity.largest_difference <= parity.tolerance:
         raise EngineError(
             f"{engine.description}: a reference cell of {checkpoint.name} is off by {parity.largest_difference:.3g}, "

@@ -19,6 +19,7 @@ Counts = NDArray[np.uint8] | NDArray[np.uint16]
 Unknown = Literal["unknown"]
 PixelSize = Annotated[float, Field(gt=0, le=10)] | Unknown
 Bits = Literal[8, 12, 16] | Unknown
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 _PIXEL_SIZE_TOLERANCE = 0.01
 """Relative. Vendors round the pixel size to two or three digits; 1 % of a 10 um cell is 0.1 um."""
@@ -33,7 +34,7 @@ class ChannelInput(StrictModel):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    range: tuple[float, float] | Literal["raw"]
+    range: tuple[Finite, Finite] | Literal["raw"]
 
     @model_validator(mode="after")
     def _range_rises(self) -> Self:

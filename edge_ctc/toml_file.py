@@ -51,11 +51,11 @@ def read_toml_bytes(path: Path) -> bytes:
 def parse_toml(content: bytes, source: str, model: type[ModelT]) -> ModelT:
     """Parse TOML `content`; `source` names it in errors. Raises as `read_toml`."""
     try:
-        table = tomllib.loads(content.decode("utf-8-sig"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = _tuples(tomllib.loads(content.decode("utf-8-sig")))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{source}: not valid TOML ({error}); mend that line") from error
     try:
-        return model.model_validate(_tuples(table))
+        return model.model_validate(table)
     except ValidationError as error:
         faults = "; ".join(_fault(fault, model) for fault in error.errors())
         raise ConfigError(f"{source}: {faults}") from error

@@ -41,9 +41,13 @@ def read_truth(path: Path) -> dict[str, str]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(row["cell_id"], row["label"]) for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
+            table = csv.DictReader(file, restval="")
+            columns = table.fieldnames or ()
+            rows = [(row.get("cell_id", ""), row.get("label", "")) for row in table]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected CSV with cell_id,label") from error
+    if not {"cell_id", "label"}.issubset(columns):
+        raise DataError(f"{path}: columns {list(columns)}, expected CSV with cell_id,label")
     labels = dict(rows)
     wrong = sorted({label for _, label in rows} - {Verdict.CTC, Verdict.LEUKOCYTE})
     if wrong or len(labels) != len(rows):

@@ -91,10 +91,13 @@ def _session(checkpoint: Checkpoint, precision: Precision) -> onnxruntime.Infere
 
 def _check_interface(session: onnxruntime.InferenceSession, checkpoint: Checkpoint) -> None:
     inputs = [(node.name, node.type, tuple(node.shape[1:])) for node in session.get_inputs()]
-    outputs = tuple(node.name for node in session.get_outputs())
+    outputs = [(node.name, node.type, len(node.shape)) for node in session.get_outputs()]
     expected = [(INPUT_NAME, "tensor(float)", checkpoint.input.shape)]
-    if inputs != expected or outputs != OUTPUT_NAMES:
+    expected_outputs = [(name, "tensor(float)", rank) for name, rank in zip(OUTPUT_NAMES, (1, 2), strict=True)]
+    fixed_batch = any(isinstance(node.shape[0], int) for node in session.get_inputs())
+    if inputs != expected or outputs != expected_outputs or fixed_batch:
         raise EngineError(
-            f"{checkpoint.folder}: graph with inputs {inputs} and outputs {outputs}, "
-            f"expected {expected} and {OUTPUT_NAMES}; train again"
+            f"{checkpoint.folder}: graph with inputs {inputs} and outputs {outputs}"
+            f"{' and a fixed batch' if fixed_batch else ''}, expected {expected} and {expected_outputs} "
+            "for any batch; train again"
         )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edge_ctc.cells import ImageFile
 from edge_ctc.errors import ImageError, RunUnreadableError
-from edge_ctc.exports.tiff import decode_page, read_header
+from edge_ctc.exports.strips import decode_page
+from edge_ctc.exports.tiff import read_header
 from edge_ctc.preprocess import Bits, Counts
 
 MAX_FILE_BYTES = 64 << 20
@@ -71,7 +72,7 @@ def decode(content: bytes, name: str, pages: Sequence[int], page_count: int, bit
     try:
         found = read_header(content)
         _check_page_count(len(found), page_count)
-        images = [decode_page(content, found[page], page) for page in pages]
+        images = [decode_page(content, found[page]) for page in pages]
         for image in images:
             _check_bits(image, bits)
     except ImageError as error:

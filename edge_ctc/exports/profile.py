@@ -77,9 +77,9 @@ class Profile(StrictModel):
             if len({spelling.casefold() for spelling in spellings}) != len(spellings):
                 raise ValueError(f"channels {spellings}: each is wanted once, whatever its case")
         try:
-            re.compile(self.cell_id)
+            compile_names(self)
         except re.error as error:
-            raise ValueError(f"cell_id {self.cell_id!r}: no regular expression ({error})") from error
+            raise ValueError(f"cell_id {self.cell_id!r}: no regular expression in its place ({error})") from error
         return self
 
     @property
@@ -106,11 +106,13 @@ class NamePattern:
         A path with `|` (it separates names in the calls) or with what cannot be printed is no image.
         """
         found = self.pattern.fullmatch(name)
-        if found is None or "|" in name or not name.isprintable():
+        if found is None or not found["cell_id"] or "|" in name or not name.isprintable():
             return None
         if not self.by_token:
             return found["cell_id"], None
-        return found["cell_id"], self.by_token[found["channel"].casefold()]
+        # The pattern folds more letters than casefold does, a dotless i for instance: such a token is none of ours.
+        channel = self.by_token.get(found["channel"].casefold())
+        return None if channel is None else (found["cell_id"], channel)
 
 
 def compile_names(profile: Profile) -> NamePattern:
@@ -145,10 +147,17 @@ def load_profile(name_or_file: str) -> LoadedProfile:
     if name_or_file in built_in:
         return built_in[name_or_file]
     path = Path(name_or_file)
-    if not path.is_file():
+    if not _is_file(path):
         meant = did_you_mean(name_or_file, list(built_in))
         raise ConfigError(f"profile {name_or_file}: neither a file nor a built-in profile{meant}")
     return _load(read_toml_bytes(path), str(path))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 @functools.cache

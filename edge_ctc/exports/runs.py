@@ -15,6 +15,7 @@ from edge_ctc.exports.profile import LoadedProfile, Profile, built_in_profiles, 
 OUR_OUTPUTS = ("*.ctc-calls.csv", "*.ctc-calls.*.csv", "*.ctc-run.json", "*.truth.csv")
 """What edge_ctc itself writes: never input, wherever it lies."""
 ALWAYS_IGNORED = (*OUR_OUTPUTS, "Thumbs.db", "desktop.ini", "~$*", "*.tmp", "*.part", ".*")
+_DIGITS = "0123456789"
 IGNORED_FOLDERS = ("@eaDir", ".*", "*.ctc-gallery")
 
 
@@ -124,7 +125,7 @@ def _cell(cell_id: str, found: list[tuple[int, ImageFile, str | None]]) -> Cell:
 
 def _by_number(cell_id: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     parts = re.findall(r"[0-9]+|[^0-9]+", cell_id)
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts), cell_id
+    return tuple((0, int(part), "") if part[0] in _DIGITS else (1, 0, part) for part in parts), cell_id
 
 
 def _ignores(profile: Profile) -> Callable[[str], bool]:

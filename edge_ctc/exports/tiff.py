@@ -1,17 +1,12 @@
-"""Check a TIFF's header before any decoder sees it, and cut uncompressed strips out with numpy.
+"""Check a TIFF's header before any decoder sees it.
 
 Decoders load decompression bombs and accept torn files; so magic, size, depth, samples, compression and the
 place of every strip are checked here, on the bytes alone. Reference: TIFF Revision 6.0 (Adobe, 1992).
 """
 
-import io
 import struct
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from edge_ctc.errors import ImageError
 
@@ -22,17 +17,11 @@ _MAX_ENTRIES = 512
 _MAX_STRIPS = 65_536
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
-_STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _TILE_WIDTH, _SAMPLE_FORMAT = (
-    273,
-    277,
-    278,
-    279,
-    322,
-    339,
-)
+_STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PREDICTOR = 273, 277, 278, 279, 317
+_TILE_WIDTH, _SAMPLE_FORMAT = 322, 339
 _WANTED = frozenset(
     {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER}
-    | {_STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _TILE_WIDTH, _SAMPLE_FORMAT}
+    | {_STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PREDICTOR, _TILE_WIDTH, _SAMPLE_FORMAT}
 )
 _TYPE_FORMAT = {1: "B", 3: "H", 4: "I"}
 UNCOMPRESSED = 1
@@ -57,6 +46,8 @@ class TiffPage:
         height: pixels.
         dtype: as stored: "u1", "<u2" or ">u2".
         compression: a key of `COMPRESSIONS`.
+        predictor: 1 none, 2 horizontal differences; of compressed pages.
+        rows_per_strip: the last strip may have fewer.
         strips: (offset, bytes wanted) of each strip, in file order of rows.
     """
 
@@ -64,6 +55,8 @@ class TiffPage:
     height: int
     dtype: str
     compression: int
+    predictor: int
+    rows_per_strip: int
     strips: tuple[tuple[int, int], ...]
 
 
@@ -138,83 +131,50 @@ def _page(tags: dict[int, tuple[int, ...]], order: str, file_bytes: int) -> Tiff
     width, height = (_one(tags, tag, 0) for tag in (_WIDTH, _HEIGHT))
     if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX):
         raise ImageError(f"expected 1 to {MAX_SIDE_PX} px a side, got {width} x {height}")
-    samples = _one(tags, _SAMPLES, 1)
-    if samples != 1 or len(tags.get(_BITS, (1,))) != 1:
+    samples = max(_one(tags, _SAMPLES, 1), len(tags.get(_BITS, (1,))))
+    if samples != 1:
         raise ImageError(f"expected one grey sample per pixel, got {samples}")
     bits, fmt = _one(tags, _BITS, 1), _one(tags, _SAMPLE_FORMAT, 1)
     if bits not in (8, 16) or fmt != 1:
         raise ImageError(f"expected uint8 or uint16, got {bits} bits of sample format {fmt}")
-    photometric = _one(tags, _PHOTOMETRIC, 1)
-    if photometric != 1 or _one(tags, _FILL_ORDER, 1) != 1:
-        raise ImageError(f"expected grey with 0 = black (photometric 1), got photometric {photometric}")
-    compression = _one(tags, _COMPRESSION, UNCOMPRESSED)
-    if compression not in COMPRESSIONS or _TILE_WIDTH in tags:
+    photometric, fill_order = _one(tags, _PHOTOMETRIC, 1), _one(tags, _FILL_ORDER, 1)
+    if photometric != 1 or fill_order != 1:
+        raise ImageError(
+            f"expected grey with 0 = black (photometric 1, fill order 1), got photometric {photometric}, "
+            f"fill order {fill_order}"
+        )
+    compression, predictor = _one(tags, _COMPRESSION, UNCOMPRESSED), _one(tags, _PREDICTOR, 1)
+    if compression not in COMPRESSIONS or predictor not in (1, 2) or _TILE_WIDTH in tags:
         wanted = ", ".join(sorted(set(COMPRESSIONS.values())))
-        raise ImageError(f"expected strips of compression {wanted}, got compression {compression} or tiles")
-    row_bytes = width * bits // 8
-    strips = _strips(tags, height, row_bytes, compression, file_bytes)
-    return TiffPage(width, height, "u1" if bits == 8 else order + "u2", compression, strips)
+        raise ImageError(
+            f"expected strips of compression {wanted}, got compression {compression}, predictor {predictor} or tiles"
+        )
+    rows = min(_one(tags, _ROWS_PER_STRIP, height), height)
+    strips = _strips(tags, height, rows, width * bits // 8 if compression == UNCOMPRESSED else 0, file_bytes)
+    return TiffPage(width, height, "u1" if bits == 8 else order + "u2", compression, predictor, rows, strips)
 
 
 def _one(tags: dict[int, tuple[int, ...]], tag: int, default: int) -> int:
-    return tags.get(tag, (default,))[0]
+    values = tags.get(tag, (default,))
+    if len(values) != 1:
+        raise ImageError(f"tag {tag}: expected one value, got {len(values)}")
+    return values[0]
 
 
 def _strips(
-    tags: dict[int, tuple[int, ...]], height: int, row_bytes: int, compression: int, file_bytes: int
+    tags: dict[int, tuple[int, ...]], height: int, rows: int, row_bytes: int, file_bytes: int
 ) -> tuple[tuple[int, int], ...]:
-    rows = min(_one(tags, _ROWS_PER_STRIP, height), height)
+    """(offset, bytes wanted) of each strip; `row_bytes` is 0 where compression leaves the length open."""
     offsets, lengths = tags.get(_STRIP_OFFSETS, ()), tags.get(_STRIP_BYTES, ())
     expected = -(-height // rows) if rows else 0
     if not len(offsets) == len(lengths) == expected > 0:
         raise ImageError(f"expected {expected} strips, got {len(offsets)} offsets and {len(lengths)} lengths")
     strips = []
     for index, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
-        wanted = min(rows, height - index * rows) * row_bytes if compression == UNCOMPRESSED else length
+        wanted = min(rows, height - index * rows) * row_bytes or length
         if not 0 < wanted <= length:
             raise ImageError(f"strip {index}: expected {wanted} bytes, got {length}")
         if offset + wanted > file_bytes or offset < _HEADER_BYTES:
             raise ImageError(f"torn: strip {index} ends at byte {offset + wanted}, the file has {file_bytes}")
         strips.append((offset, wanted))
     return tuple(strips)
-
-
-def decode_page(content: bytes, page: TiffPage, index: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The counts of one checked page.
-
-    Args:
-        content: the whole file.
-        page: as `read_header` gave it.
-        index: of the page in the file, from 0.
-
-    Returns:
-        uint8 or uint16 (H, W), exactly the counts stored; read-only where the file is uncompressed.
-
-    Raises:
-        ImageError: the compressed data are torn.
-    """
-    if page.compression != UNCOMPRESSED:
-        return _decompress(content, page, index)
-    dtype = np.dtype(page.dtype)
-    if len(page.strips) == 1:
-        counts = np.frombuffer(content, dtype, page.width * page.height, page.strips[0][0])
-    else:
-        joined = b"".join(content[offset : offset + length] for offset, length in page.strips)
-        counts = np.frombuffer(joined, dtype)
-    native: NDArray[np.uint8] | NDArray[np.uint16]
-    native = counts.reshape(page.height, page.width).astype(dtype.newbyteorder("="), copy=False)
-    return native
-
-
-def _decompress(content: bytes, page: TiffPage, index: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    try:
-        with Image.open(io.BytesIO(content), formats=("TIFF",)) as image:
-            image.seek(index)
-            counts = np.array(image)
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
-        raise ImageError(f"torn: {COMPRESSIONS[page.compression]} data do not decode ({error})") from error
-    dtype = np.dtype(page.dtype).newbyteorder("=")
-    if counts.shape != (page.height, page.width) or counts.dtype.kind != "u" or counts.dtype.itemsize != dtype.itemsize:
-        raise ImageError(f"decoded to {counts.dtype} {counts.shape}, the header says {dtype}")
-    native: NDArray[np.uint8] | NDArray[np.uint16] = counts.astype(dtype, copy=False)
-    return native

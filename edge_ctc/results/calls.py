@@ -15,6 +15,9 @@ from edge_ctc.errors import ResultsError
 SCHEMA_VERSION = 1
 RunState = Literal["complete", "partial"]
 
+# Python's csv refuses to read fields of over 128 KiB, which the file names of one spoilt cell can reach.
+csv.field_size_limit(1 << 24)
+
 _LIST_SEPARATOR = "|"
 _QUOTED_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
@@ -149,7 +152,7 @@ def read_calls(path: Path) -> list[Call]:
 def _call(row: Sequence[str]) -> Call:
     cell = dict(zip(COLUMNS, row, strict=True))
     return Call(
-        schema_version=int(cell["schema_version"]),
+        schema_version=_schema_version(cell["schema_version"]),
         run_id=_unsafe(cell["run_id"]),
         cell_id=_unsafe(cell["cell_id"]),
         cage_row=_unsafe(cell["cage_row"]),
@@ -174,10 +177,29 @@ def _call(row: Sequence[str]) -> Call:
         engine=cell["engine"],
         software_version=cell["software_version"],
         classified_at_utc=cell["classified_at_utc"],
-        run_state="complete" if cell["run_state"] == "complete" else "partial",
+        run_state=_run_state(cell["run_state"]),
         intended_use=_unsafe(cell["intended_use"]),
     )
 
 
 def _number(text: str) -> float | None:
-    return float(text) if text else None
+    if not text:
+        return None
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text}: expected a finite number")
+    return number
+
+
+def _schema_version(text: str) -> int:
+    if text != str(SCHEMA_VERSION):
+        raise ValueError(f"schema_version {text}: expected {SCHEMA_VERSION}")
+    return SCHEMA_VERSION
+
+
+def _run_state(text: str) -> RunState:
+    match text:
+        case "complete" | "partial":
+            return text
+        case _:
+            raise ValueError(f"run_state {text}: expected complete or partial")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, Self
+from typing import Annotated, BinaryIO, Literal, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from edge_ctc import durable
 from edge_ctc.checkpoint import Calibration, Sha256, Thresholds
@@ -17,6 +17,7 @@ from edge_ctc.results.calls import Call, RunState, write_calls
 from edge_ctc.toml_file import StrictModel
 
 SCHEMA_VERSION = 1
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ class FileSums(StrictModel):
         pending: may still be completed.
     """
 
-    on_disk: int
-    used: int
-    ignored: int
-    failed: int
-    pending: int
+    on_disk: Count
+    used: Count
+    ignored: Count
+    failed: Count
+    pending: Count
 
     @model_validator(mode="after")
     def _closes(self) -> Self:
@@ -64,10 +65,10 @@ class FileSums(StrictModel):
 class CellSums(StrictModel):
     """Cells: total = called + not_evaluable + pending."""
 
-    total: int
-    called: int
-    not_evaluable: int
-    pending: int
+    total: Count
+    called: Count
+    not_evaluable: Count
+    pending: Count
 
     @model_validator(mode="after")
     def _closes(self) -> Self:
@@ -193,6 +194,19 @@ def read_committed(place: ResultPlace) -> Manifest | None:
     return manifest if manifest.calls.sha256 == found else None
 
 
+def read_mended(place: ResultPlace) -> Manifest | None:
+    """As `read_committed`, after the gaps are closed that a crash of an earlier writer may have left.
+
+    Call it as the sole writer of the place's folder. Raises as `read_committed`.
+    """
+    durable.mend(place.calls)
+    durable.mend(place.manifest)
+    former = read_committed(place)
+    if former is not None:
+        durable.mend(place.superseded(former.finished_at_utc))
+    return former
+
+
 def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former: Manifest | None) -> Manifest:
     """Write the calls, then the manifest that commits them.
 
@@ -210,7 +224,9 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
         ResultsError: the results cannot be written; the run is then not done, and nothing is half-written.
     """
     kept = place.superseded(former.finished_at_utc) if former and former.run_state == "complete" else None
-    sha256 = durable.write_whole(place.calls, lambda file: write_calls(file, calls), keep_old_as=kept)
+    if kept is not None:
+        durable.copy_whole(place.calls, kept)
+    sha256 = durable.write_whole(place.calls, lambda file: write_calls(file, calls))
     written = manifest.model_copy(
         update={
             "calls": CallsIdentity(name=place.calls.name, sha256=sha256, rows=len(calls)),

@@ -1,0 +1,140 @@
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_ctc.cells import ImageFile
+from edge_ctc.errors import ImageError, RunUnreadableError
+from edge_ctc.exports.images import MAX_FILE_BYTES, decode, read_file
+from edge_ctc.preprocess import Bits
+from tests.images import listed, some_counts, tiff
+
+CONTENT = tiff(some_counts(9, 9))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> ImageFile:
+    (tmp_path / "Images").mkdir()
+    (tmp_path / "Images" / "0001_BF.tif").write_bytes(CONTENT)
+    return listed(tmp_path, "Images/0001_BF.tif")
+
+
+def test_a_file_as_it_was_listed_is_read_whole(tmp_path: Path, image: ImageFile) -> None:
+    assert read_file(tmp_path, image) == CONTENT
+
+
+def test_a_file_that_the_disk_hands_out_in_pieces_is_read_whole(
+    tmp_path: Path, image: ImageFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda handle, size: read(handle, min(size, 7)))
+    assert read_file(tmp_path, image) == CONTENT
+
+
+def test_an_empty_file_is_read_and_its_image_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").touch()
+    content = read_file(tmp_path, listed(tmp_path, "a.tif"))
+    with pytest.raises(ImageError, match=r"a\.tif: .*empty file"):
+        decode(content, "a.tif", [0], 1, "unknown")
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path, image: ImageFile) -> None:
+    path = tmp_path / image.name
+    path.rename(tmp_path / "elsewhere.tif")
+    path.symlink_to(tmp_path / "elsewhere.tif")
+    with pytest.raises(RunUnreadableError, match="cannot be read"):
+        read_file(tmp_path, image)
+
+
+def test_a_pipe_in_the_place_of_a_file_does_not_hang_the_program(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(RunUnreadableError, match="changed"):
+        read_file(tmp_path, listed(tmp_path, "a.tif"))
+
+
+def test_a_folder_in_the_place_of_a_file_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").mkdir()
+    with pytest.raises(RunUnreadableError, match="directory"):
+        read_file(tmp_path, listed(tmp_path, "a.tif"))
+
+
+@pytest.mark.parametrize("content", [CONTENT + b"x", CONTENT[:-1], b""])
+def test_a_file_that_grew_or_shrank_since_it_was_listed_is_no_torn_image(
+    tmp_path: Path, image: ImageFile, content: bytes
+) -> None:
+    (tmp_path / image.name).write_bytes(content)
+    os.utime(tmp_path / image.name, ns=(image.mtime_ns, image.mtime_ns))
+    with pytest.raises(RunUnreadableError, match="changed while the run was read"):
+        read_file(tmp_path, image)
+
+
+def test_a_file_written_again_with_the_same_size_has_changed(tmp_path: Path, image: ImageFile) -> None:
+    os.utime(tmp_path / image.name, ns=(image.mtime_ns, image.mtime_ns + 1))
+    with pytest.raises(RunUnreadableError, match="changed"):
+        read_file(tmp_path, image)
+
+
+def test_a_file_that_vanished_is_no_torn_image(tmp_path: Path, image: ImageFile) -> None:
+    (tmp_path / image.name).unlink()
+    with pytest.raises(RunUnreadableError, match="No such file"):
+        read_file(tmp_path, image)
+
+
+def test_a_failing_disk_is_no_torn_image(tmp_path: Path, image: ImageFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_handle: int, _size: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "read", fail)
+    with pytest.raises(RunUnreadableError, match="Input/output error"):
+        read_file(tmp_path, image)
+
+
+def test_no_handle_stays_open_whether_the_file_is_read_or_refused(tmp_path: Path, image: ImageFile) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    read_file(tmp_path, image)
+    with pytest.raises(RunUnreadableError):
+        read_file(tmp_path, replace(image, mtime_ns=0))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="at most"):
+        read_file(tmp_path, ImageFile("not there.tif", MAX_FILE_BYTES + 1, 0))
+    with pytest.raises(RunUnreadableError):
+        read_file(tmp_path, ImageFile("not there.tif", MAX_FILE_BYTES, 0))
+
+
+def test_the_wanted_pages_come_in_the_wanted_order() -> None:
+    pages = [some_counts(seed=seed) for seed in range(4)]
+    found = decode(tiff(*pages), "a.tif", [2, 0], 4, "unknown")
+    assert [image.tolist() for image in found] == [pages[2].tolist(), pages[0].tolist()]
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_a_file_with_more_or_fewer_pages_than_channels_is_refused(pages: int) -> None:
+    content = tiff(*[some_counts()] * pages)
+    with pytest.raises(ImageError, match=rf"a\.tif: expected 2 page\(s\), got {pages}"):
+        decode(content, "a.tif", [0], 2, "unknown")
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(8, 255), (12, 4095), (16, 65535), ("unknown", 65535)])
+def test_counts_up_to_the_declared_depth_are_accepted(bits: Bits, largest: int) -> None:
+    counts = np.full((3, 3), largest, np.uint16)
+    (found,) = decode(tiff(counts), "a.tif", [0], 1, bits)
+    assert found.tolist() == counts.tolist()
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(8, 256), (12, 4096)])
+def test_a_single_count_beyond_the_declared_depth_is_refused(bits: Bits, largest: int) -> None:
+    counts = np.zeros((3, 3), np.uint16)
+    counts[1, 2] = largest
+    with pytest.raises(ImageError, match=rf"a\.tif: expected counts of {bits} bits .* got {largest}"):
+        decode(tiff(counts), "a.tif", [0], 1, bits)
+
+
+def test_an_error_begins_with_the_name_of_the_file() -> None:
+    with pytest.raises(ImageError, match=r"^0017_BF\.tif: expected a TIFF, got a PNG file"):
+        decode(b"\x89PNG\r\n\x1a\n", "0017_BF.tif", [0], 1, "unknown")
