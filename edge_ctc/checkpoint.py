@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
-from edge_ctc.errors import CheckpointError
+from edge_ctc.errors import CheckpointError, InputMissingError
 from edge_ctc.preprocess import Finite, InputSpec
 from edge_ctc.toml_file import StrictModel
 
@@ -145,9 +145,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """Read, hash and check the whole checkpoint.
 
     Raises:
+        InputMissingError: there is no such folder.
         CheckpointError: a file is missing or unreadable, a hash differs, the schema is unknown, or the
             reference cells do not fit the InputSpec. The message names the file.
     """
+    if not folder.is_dir():
+        raise InputMissingError(f"{folder}: no such folder; name a checkpoint as the trainer writes it")
     raw = _read(folder / DESCRIPTION)
     description = _describe(raw, folder / DESCRIPTION)
     contents = {name: _read(folder / name) for name in HASHED_FILES}

@@ -17,6 +17,7 @@ from edge_ctc.errors import (
     DataError,
     EdgeCtcError,
     EngineError,
+    InputMissingError,
     NotARunError,
     ResultsError,
     ResultsHeldError,
@@ -50,6 +51,7 @@ class ExitCode(IntEnum):
 _EXIT_CODES: tuple[tuple[type[EdgeCtcError], ExitCode], ...] = (
     (ConfigError, ExitCode.CONFIG),
     (CheckpointError, ExitCode.DATA),
+    (InputMissingError, ExitCode.INPUT_MISSING),
     (DataError, ExitCode.DATA),
     (EngineError, ExitCode.INTERNAL),
     (RunMissingError, ExitCode.INPUT_MISSING),

@@ -75,6 +75,15 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> str:
     return sha256
 
 
+def write_bytes(path: Path, content: bytes) -> str:
+    """Let `path` appear with `content`. Returns and raises as `write_whole`."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    return write_whole(path, write)
+
+
 def copy_whole(source: Path, path: Path) -> None:
     """Let `path` appear as a copy of the file `source`. Raises as `write_whole`."""
     try:

@@ -4,6 +4,7 @@
 EdgeCtcError
 ├── ConfigError            a profile, recipe, option or setting is wrong: stop, a restart mends nothing
 ├── CheckpointError        the checkpoint is spoilt or unreadable: stop, a restart mends nothing
+├── InputMissingError      a checkpoint, labels or truth that the user named is not there: name another
 ├── DataError              what the user handed in contradicts itself, labels for instance: mend it first
 ├── EngineError            the engine failed or answers wrongly: stop, nothing is written, a restart may mend it
 ├── RunError               this run waits, the others go on
@@ -30,6 +31,10 @@ class ConfigError(EdgeCtcError):
 
 class CheckpointError(EdgeCtcError):
     """A checkpoint is incomplete, changed since it was made, or of an unknown schema."""
+
+
+class InputMissingError(EdgeCtcError):
+    """A checkpoint, labels or truth that the user named is not there."""
 
 
 class DataError(EdgeCtcError):

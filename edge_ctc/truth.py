@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_ctc.cells import Verdict
-from edge_ctc.errors import DataError
+from edge_ctc.errors import DataError, InputMissingError
 from edge_ctc.gallery import committed_calls
 from edge_ctc.results.manifest import ResultPlace
 
@@ -37,6 +37,7 @@ def read_truth(path: Path) -> dict[str, str]:
     """Label by cell id, from a CSV with the columns cell_id and label (CTC or LEUKOCYTE).
 
     Raises:
+        InputMissingError: there is no such file.
         DataError: the file cannot be read, lacks a column, has another label or a cell twice.
     """
     try:
@@ -44,6 +45,8 @@ def read_truth(path: Path) -> dict[str, str]:
             table = csv.DictReader(file, restval="")
             columns = table.fieldnames or ()
             rows = [(row.get("cell_id", ""), row.get("label", "")) for row in table]
+    except FileNotFoundError as error:
+        raise InputMissingError(f"{path}: no such file; name a CSV with cell_id,label") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected CSV with cell_id,label") from error
     if not {"cell_id", "label"}.issubset(columns):

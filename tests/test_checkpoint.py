@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_ctc.checkpoint import HASHED_FILES, REFERENCE, open_checkpoint, read_description
-from edge_ctc.errors import CheckpointError
+from edge_ctc.errors import CheckpointError, InputMissingError
 from tests.checkpoints import write_checkpoint, write_description
 
 
@@ -86,7 +86,12 @@ def test_a_file_that_is_missing_or_torn_is_named(folder: Path, name: str, harm: 
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    assert_refused(tmp_path / "none", f"{tmp_path / 'none'}.*expected a checkpoint folder")
+    with pytest.raises(InputMissingError, match=f"{tmp_path / 'none'}: no such folder"):
+        open_checkpoint(tmp_path / "none")
+
+
+def test_a_folder_without_a_description_is_no_checkpoint(tmp_path: Path) -> None:
+    assert_refused(tmp_path, r"checkpoint\.json: cannot be read .*expected a checkpoint folder")
 
 
 @pytest.mark.parametrize("content", [b"[]", b"1", b"null", b"\xff", b"{", b'{"schema_version": 1}', b"[" * 100_000])

@@ -320,8 +320,8 @@ def test_a_checkpoint_whose_reference_cells_do_not_replay_calls_nothing(
 
 def test_a_checkpoint_that_is_not_there_is_named(edge_ctc: EdgeCtc, run: Path, tmp_path: Path) -> None:
     finished = edge_ctc("classify-run", run, "--checkpoint", tmp_path / "absent")
-    assert finished.code == 65
-    assert "absent/checkpoint.json" in finished.err
+    assert finished.code == 66
+    assert "absent: no such folder" in finished.err
 
 
 def test_a_checkpoint_whose_channels_the_profile_lacks_is_refused(edge_ctc: EdgeCtc, run: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_ctc.cells import Verdict
-from edge_ctc.errors import DataError, NotARunError
+from edge_ctc.errors import DataError, InputMissingError, NotARunError
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import ResultPlace, commit
 from edge_ctc.truth import Comparison, compare_with_truth, read_truth
@@ -134,5 +134,5 @@ def test_labels_that_are_no_text_are_refused_by_file(tmp_path: Path) -> None:
             read_truth(path)
     with pytest.raises(DataError, match=f"{tmp_path}: cannot be read"):
         read_truth(tmp_path)
-    with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
+    with pytest.raises(InputMissingError, match=r"none\.csv: no such file"):
         read_truth(tmp_path / "none.csv")

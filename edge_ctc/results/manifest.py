@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -234,10 +234,5 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
             "finished_at_utc": utc_now(),
         }
     )
-    content = written.model_dump_json().encode()
-    durable.write_whole(place.manifest, lambda file: _write(file, content))
+    durable.write_bytes(place.manifest, written.model_dump_json().encode())
     return written
-
-
-def _write(file: BinaryIO, content: bytes) -> None:
-    file.write(content)
