@@ -1,0 +1,60 @@
+"""Recipes: strict, with the key that was meant."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_ctc.errors import ConfigError
+from trainer.recipe import Recipe, built_in_recipe, load_recipe
+
+SMALLEST = 'schema_version = 1\nname = "mine"\nepochs = 1\n'
+
+
+def loaded(folder: Path, more: str) -> Recipe:
+    path = folder / "recipe.toml"
+    path.write_text(SMALLEST + more)
+    return load_recipe(path)
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r'learning_rat: unknown key \(did you mean "learning_rate"\?\)'):
+        loaded(tmp_path, "learning_rat = 0.1\n")
+
+
+def test_an_unknown_key_of_a_table_is_refused_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='did you mean "shift_px"'):
+        loaded(tmp_path, "[augmentation]\nshift = 1\n")
+
+
+def test_a_patient_named_for_two_parts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"patients \['a'\] are named twice"):
+        loaded(tmp_path, '[split]\ntrain = ["a", "b"]\nvalidation = ["a"]\n')
+
+
+def test_a_start_of_another_width_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="width 32: start 'IMAGENET1K_V1' has 64"):
+        loaded(tmp_path, 'width = 32\nstart = "IMAGENET1K_V1"\n')
+
+
+def test_frozen_norms_want_a_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="frozen"):
+        loaded(tmp_path, 'norm = "frozen"\n')
+
+
+@pytest.mark.parametrize("more", ["epochs = 0\n", "width = 12\n", "seed = -1\n", 'norm = "layer"\n', "layer4 = 1\n"])
+def test_values_out_of_range_are_refused(tmp_path: Path, more: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text('schema_version = 1\nname = "mine"\n' + ("" if "epochs" in more else "epochs = 1\n") + more)
+    with pytest.raises(ConfigError, match=more.split(maxsplit=1)[0]):
+        load_recipe(path)
+
+
+def test_every_recipe_that_travels_is_valid() -> None:
+    folder = Path(__file__).parents[1] / "trainer" / "recipes"
+    names = [file.name for file in folder.glob("*.toml") if not file.name.endswith("-profile.toml")]
+    assert {built_in_recipe(name).name for name in names} == {"fast", "reference", "reference-bf", "jurkat-bf"}
+
+
+def test_the_reference_recipes_carry_their_notice() -> None:
+    for name in ("reference.toml", "reference-bf.toml"):
+        assert built_in_recipe(name).notice == "learned from simulated cells, a demonstration, no clinical use"
