@@ -3,12 +3,13 @@ PYTHON ?= python3
 DEMO := .venvs/demo
 TEST := .venvs/test
 
-.PHONY: help demo test lint bench reference clean
+.PHONY: help demo test lint bench evaluate reference clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(DEMO)/.ready: pyproject.toml $(wildcard edge_ctc/*.py edge_ctc/*/*.py edge_ctc/exports/profiles/*.toml engines/*/*)
+	@echo "installing edge-ctc into $(DEMO), about half a minute"
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts .
 	touch $@
@@ -21,6 +22,7 @@ demo: $(DEMO)/.ready ## simulate a run, call it, show the top candidates, compar
 	$(DEMO)/bin/edge-ctc candidates demo/run --top 12 --truth demo/run.truth.csv
 
 $(TEST)/.ready: pyproject.toml constraints.txt
+	@echo "installing the trainer and the test tools into $(TEST), a few minutes"
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[trainer,dev]'
 	touch $@
@@ -37,8 +39,14 @@ test: lint ## all checks and all tests, without root and without a GPU
 bench: $(TEST)/.ready ## the figures of docs/benchmarks.md
 	$(TEST)/bin/python -m tests.benchmarks.walk
 
+evaluate: $(TEST)/.ready ## the shipped checkpoints on unseen simulated patients, for docs/results.md
+	$(TEST)/bin/python -m tests.benchmarks.reference
+
 reference: $(TEST)/.ready ## make both shipped checkpoints again from their recipes
-	$(TEST)/bin/python -m trainer.reference --out engines
+	rm -rf .cache/engines
+	$(TEST)/bin/python -m trainer.reference --out .cache/engines
+	rm -rf engines/reference engines/reference-bf
+	mv .cache/engines/reference .cache/engines/reference-bf engines/
 
 clean: ## remove the environments and the demo
 	rm -rf .venvs demo

@@ -22,9 +22,9 @@ def test_the_ctc_threshold_lies_half_way_below_the_best_cut() -> None:
     assert (cuts.ctc, cuts.review) == (1.5, 1.5)
 
 
-def test_review_keeps_nineteen_of_twenty_ctcs() -> None:
-    ctcs = [float(score) for score in range(1, 21)]
-    cuts = thresholds_of(scored(ctcs, [5.5] * 40))
+def test_review_keeps_ninety_nine_of_a_hundred_ctcs() -> None:
+    ctcs = [float(score) for score in range(1, 101)]
+    cuts = thresholds_of(scored(ctcs, [50.5] * 400))
     assert cuts.review == 2.0
 
 

@@ -1,0 +1,23 @@
+"""What a lab installs: the program and its checkpoints, and nothing of the trainer."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from edge_ctc.checkpoint import DESCRIPTION, HASHED_FILES
+from edge_ctc.plan import REFERENCE_NAMES
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def test_the_wheel_holds_profiles_and_checkpoints_and_no_trainer(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    shipped = {f"edge_ctc/shipped/{name}/{file}" for name in REFERENCE_NAMES for file in (*HASHED_FILES, DESCRIPTION)}
+    profiles = {f"edge_ctc/exports/profiles/{name}.toml" for name in ("flat", "multipage")}
+    assert shipped | profiles | {"edge_ctc/cli.py"} <= names
+    assert {name.split("/")[0] for name in names} == {"edge_ctc", wheel.name.split("-py3")[0] + ".dist-info"}
