@@ -2,13 +2,14 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from edge_ctc import durable
 from edge_ctc.models import OpenModels
 from edge_ctc.parity import Parity
 from edge_ctc.pipeline import CellReader, evaluate
-from edge_ctc.plan import Plan, Request, is_current, make_plan, vanished
+from edge_ctc.plan import Plan, Request, check_same_run, is_current, make_plan, vanished
 from edge_ctc.results.calls import ranked
 from edge_ctc.results.manifest import Manifest, ResultPlace, commit, read_mended, utc_now
 from edge_ctc.rows import Row, RowMaker, manifest_of, reusable
@@ -37,6 +38,9 @@ class Reporter(Protocol):
     def planned(self, plan: Plan) -> None:
         """The run is read, nothing is computed yet."""
 
+    def put_aside(self, edited: Path) -> None:
+        """The calls that stood there were changed by somebody after they were committed; they are kept in `edited`."""
+
     def started(self, cells: int, reused: int) -> None:
         """`cells` will be computed, `reused` rows are taken from the former calls."""
 
@@ -56,9 +60,14 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
     plan = make_plan(request, models)
     reporter.planned(plan)
     with durable.sole_writer(plan.place.folder):
-        former = read_mended(plan.place)
-        if former is not None and is_current(plan, former):
-            return Outcome(plan.place, former, "unchanged", vanished(plan, former))
+        found = read_mended(plan.place)
+        if found.edited is not None:
+            reporter.put_aside(found.edited)
+        former = found.manifest
+        if former is not None:
+            check_same_run(plan, former)
+            if is_current(plan, former):
+                return Outcome(plan.place, former, "unchanged", vanished(plan, former))
         return Outcome(plan.place, _call(plan, models, former, reporter), "called", 0)
 
 

@@ -93,11 +93,13 @@ def run_app(commands: typer.Typer, name: str, arguments: Sequence[str] | None = 
         console.say_error(error.format_message(), hint=f"`{name} --help` shows how it is used")
         sys.exit(ExitCode.USAGE)
     except (typer.Abort, KeyboardInterrupt):
-        console.say_error("interrupted; nothing half-written was left")
-        sys.exit(ExitCode.INTERRUPTED)
+        result = ExitCode.INTERRUPTED
     except Exception:  # noqa: BLE001 - the outermost border: a fault of ours must still end with its own code
         traceback.print_exc()
         sys.exit(ExitCode.INTERNAL)
+    # typer itself turns an interrupt into this code.
+    if result == ExitCode.INTERRUPTED:
+        console.say_error("interrupted; what stood in the place of the results still stands")
     sys.exit(result if isinstance(result, int) else ExitCode.DONE)
 
 
@@ -133,7 +135,7 @@ _Out = Annotated[
 
 @app.command("classify-run")
 def classify_runs(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders, one exported run each.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Folders, one exported run each.")],
     profile: _Profile = None,
     checkpoint: Annotated[
         Path | None,
@@ -156,38 +158,54 @@ def classify_runs(
 
     Example: edge-ctc classify-run /data/exports/2026-11-23_P07
     """
-    _refuse_same_place(runs, out)
-    loaded = None if profile is None else load_profile(profile)
-    done: list[Outcome] = []
-    failed: list[tuple[Path, RunError]] = []
-    reporter = console.RunReporter(quiet=as_json)
-    with OpenModels() as models, reporter:
-        for run in runs:
-            try:
-                done.append(classify_run(Request(run, loaded, checkpoint, out), models, reporter))
-                reporter.finished(done[-1])
-            except RunError as error:
-                failed.append((run, error))
-                reporter.failed(error)
-    code = _code_of(done, [error for _, error in failed])
+    folders = _folders(runs, out)
+    ended: list[console.Ended] = []
+    try:
+        loaded = None if profile is None else load_profile(profile)
+        with OpenModels() as models, console.RunReporter(quiet=as_json) as reporter:
+            for run in folders:
+                outcome = _ended(Request(run, loaded, checkpoint, out), models, reporter)
+                ended.append(console.Ended(run, outcome))
+        code = _code_of([one.outcome for one in ended])
+    except EdgeCtcError as error:
+        if as_json:
+            code = exit_code(error)
+            stopped = [console.Ended(run, console.Failure(error, code)) for run in folders[len(ended) :]]
+            console.print_json_report([*ended, *stopped], code)
+        raise
     if as_json:
-        console.print_json_report(done, [(run, error, exit_code(error)) for run, error in failed], code)
+        console.print_json_report(ended, code)
     return code
 
 
-def _refuse_same_place(runs: list[Path], out: Path | None) -> None:
-    places = [(place.folder, place.run_id.casefold()) for place in (result_place(run, out) for run in runs)]
+def _ended(request: Request, models: OpenModels, reporter: console.RunReporter) -> Outcome | console.Failure:
+    try:
+        outcome = classify_run(request, models, reporter)
+    except RunError as error:
+        reporter.failed(error)
+        return console.Failure(error, exit_code(error))
+    reporter.finished(outcome)
+    return outcome
+
+
+def _folders(runs: list[str], out: Path | None) -> list[Path]:
+    if "" in runs:
+        raise typer.BadParameter("RUN is empty; name the folder of one exported run")
+    folders = [Path(run) for run in runs]
+    places = [(place.folder, place.run_id.casefold()) for place in (result_place(run, out) for run in folders)]
     for place in places:
         if places.count(place) > 1:
             raise typer.BadParameter(f"two runs would write {place[1]}.ctc-calls.csv in {place[0]}; call them apart")
+    return folders
 
 
-def _code_of(done: list[Outcome], failed: list[RunError]) -> ExitCode:
-    worst = [exit_code(error) for error in failed]
+def _code_of(ended: list[Outcome | console.Failure]) -> ExitCode:
+    done = [one for one in ended if isinstance(one, Outcome)]
+    worst = [ExitCode(one.exit_code) for one in ended if isinstance(one, console.Failure)]
     again = [code for code in worst if code not in (ExitCode.DATA, ExitCode.INPUT_MISSING)]
-    if again or (failed and not done):
+    if again or (worst and not done):
         return (again or worst)[0]
-    if failed or any(outcome.manifest.cells.not_evaluable for outcome in done):
+    if worst or any(outcome.manifest.cells.not_evaluable for outcome in done):
         return ExitCode.NOT_ALL_EVALUABLE
     return ExitCode.DONE
 
@@ -219,7 +237,7 @@ def candidates(
 def simulate(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The run's folder, which does not exist yet.")],
     cells: Annotated[int, typer.Option(min=1, help="All cells of the run.")] = 1000,
-    ctcs: Annotated[int, typer.Option(min=0, help="How many of them are CTCs.")] = 10,
+    ctcs: Annotated[int | None, typer.Option(min=0, help="How many of them are CTCs; ten, or all of fewer.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="One seed is one patient; the same seed gives the same cells.")] = 0,
     layout: Annotated[Layout, typer.Option(help="How the run lies on the disk.")] = Layout.FLAT,
     rate: Annotated[
@@ -230,6 +248,7 @@ def simulate(
 
     Example: edge-ctc simulate demo/run --cells 300 --ctcs 12 --seed 7
     """
+    ctcs = min(10, cells) if ctcs is None else ctcs
     with console.progress("simulating", cells) as advanced:
         write_run(out, cells, ctcs, seed, layout, rate, advanced)
     console.say(f"{out}: {cells} cells, {ctcs} of them CTC; truth in {out}.truth.csv")

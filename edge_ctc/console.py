@@ -2,20 +2,23 @@
 
 import contextlib
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from edge_ctc.classify import Outcome
-from edge_ctc.errors import RunError
+from edge_ctc.errors import EdgeCtcError, RunError
+from edge_ctc.exports.runs import display_name
 from edge_ctc.gallery import Gallery
 from edge_ctc.plan import Plan
 from edge_ctc.truth import Comparison
@@ -23,23 +26,39 @@ from edge_ctc.truth import Comparison
 _LINE_EVERY_S = 5.0
 
 
-def say(line: str) -> None:
-    """One line on standard output, whole however long."""
-    typer.echo(line)
+def say(line: str, *, to_error: bool = False) -> None:
+    """One line, whole however long, in characters that any terminal prints.
+
+    Where nobody reads any more (a closed pipe, a full disk behind it), work goes on without words: results matter more.
+    """
+    stream = sys.stderr if to_error else sys.stdout
+    try:
+        stream.write(display_name(line) + "\n")
+        stream.flush()
+    except OSError:
+        # Python itself would fail once more when it flushes the stream at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say_error(message: str, hint: str = "") -> None:
-    """`edge-ctc: …` on standard error."""
-    typer.echo(f"error: {message}" + (f"\n{hint}" if hint else ""), err=True)
+    """`error: …` on standard error, with a hint on a line of its own."""
+    say(f"error: {message}", to_error=True)
+    if hint:
+        say(hint, to_error=True)
 
 
 @contextlib.contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Gives a function to be told how many more are done: a bar, or a line every five seconds, on standard error."""
     if sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(display_name(what), total=total)
             yield lambda more: bar.advance(task, more)
     else:
         yield _Lines(what, total).advance
@@ -55,7 +74,7 @@ class _Lines:
     def advance(self, more: int) -> None:
         self._done += more
         if time.monotonic() >= self._next_line:
-            typer.echo(f"{self._what}: {self._done} of {self._total}", err=True)
+            say(f"{self._what}: {self._done} of {self._total}", to_error=True)
             self._next_line = time.monotonic() + _LINE_EVERY_S
 
 
@@ -70,12 +89,12 @@ class RunReporter:
         self._advanced: Callable[[int], None] = lambda _: None
 
     def _say(self, line: str) -> None:
-        typer.echo(line, err=self._quiet)
+        say(line, to_error=self._quiet)
 
     def planned(self, plan: Plan) -> None:
         """The first line of a run: what will call it; then what was left aside."""
         checkpoint = plan.checkpoint
-        self._run_id = plan.run.run_id
+        self._run_id = display_name(plan.run.run_id)
         self._say(
             f"{self._run_id}: checkpoint {checkpoint.name} ({checkpoint.sha256[:12]}), engine {plan.engine}, "
             f"profile {plan.profile.profile.name}"
@@ -86,6 +105,10 @@ class RunReporter:
             self._say(f"{self._run_id}: {count} files are not accounted for by the profile and are left aside")
         if count := len(plan.run.links):
             self._say(f"{self._run_id}: {count} links or special files are not followed")
+
+    def put_aside(self, edited: Path) -> None:
+        """Somebody's edits are kept."""
+        self._say(f"{self._run_id}: its calls were changed after they were committed; they are kept in {edited}")
 
     def started(self, cells: int, reused: int) -> None:
         """Cells to compute, rows to reuse."""
@@ -124,16 +147,47 @@ class RunReporter:
         self._bar.close()
 
 
-def print_json_report(done: list[Outcome], failed: list[tuple[Path, RunError, int]], exit_code: int) -> None:
-    """One JSON document on standard output: what became of each run."""
-    runs: list[dict[str, Any]] = [_as_json(outcome) for outcome in done]
-    runs += [
-        {"run": str(run), "state": "failed", "error": str(error), "exit_code": code} for run, error, code in failed
-    ]
-    say(json.dumps({"schema_version": 1, "exit_code": exit_code, "runs": runs}, indent=1))
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that was not called.
+
+    Attributes:
+        error: why.
+        exit_code: what `edge-ctc` would end with, were it the only run.
+    """
+
+    error: EdgeCtcError
+    exit_code: int
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run with what became of it.
+
+    Attributes:
+        run: as the user named it.
+        outcome: of the call.
+    """
+
+    run: Path
+    outcome: Outcome | Failure
+
+
+def print_json_report(ended: Sequence[Ended], exit_code: int) -> None:
+    """One JSON document on standard output: what became of each run, in the order given."""
+    runs = [{"run": str(one.run)} | _as_json(one.outcome) for one in ended]
+    document = json.dumps({"schema_version": 1, "exit_code": exit_code, "runs": runs}, indent=1)
+    for line in document.splitlines():
+        say(line)
+
+
+def _as_json(one: Outcome | Failure) -> dict[str, Any]:
+    if isinstance(one, Failure):
+        return {"state": "failed", "error": str(one.error), "exit_code": one.exit_code}
+    return _called_as_json(one)
+
+
+def _called_as_json(outcome: Outcome) -> dict[str, Any]:
     manifest = outcome.manifest
     return {
         "run_id": manifest.run_id,
@@ -156,14 +210,16 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
 def print_gallery(gallery: Gallery) -> None:
     """The candidates as a table, then each picture's path whole on a line of its own."""
     say(gallery.manifest.intended_use)
-    table = Table(title=f"Top candidates of {gallery.manifest.run_id}", title_justify="left")
+    title = Text(f"Top candidates of {gallery.manifest.run_id}")
+    table = Table(title=title, title_justify="left")
     for column in ("rank", "cell", "verdict", "p_ctc", "score", "flags"):
         table.add_column(column, justify="right" if column in ("rank", "p_ctc", "score") else "left")
     for candidate in gallery.candidates:
         call = candidate.call
         probability = "" if call.p_ctc is None else f"{call.p_ctc:.3f}"
         flags = " ".join(call.flags)
-        table.add_row(str(candidate.rank), call.cell_id, call.verdict, probability, f"{call.score:.2f}", flags)
+        # Text, since square brackets in a plain string are markup to rich, and would vanish from an id.
+        table.add_row(str(candidate.rank), Text(call.cell_id), call.verdict, probability, f"{call.score:.2f}", flags)
     Console().print(table)
     for candidate in gallery.candidates:
         say(f"{candidate.rank}. {candidate.call.cell_id}: {candidate.picture}")

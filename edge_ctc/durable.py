@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,6 +48,59 @@ def sole_writer(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Content that lies safely on the disk beside its place, under a temporary name.
+
+    Attributes:
+        temp: where it lies.
+        path: where it belongs.
+        sha256: of the content.
+    """
+
+    temp: Path
+    path: Path
+    sha256: str
+
+    def publish(self) -> None:
+        """Let it appear at `path`, in the place of what stood there.
+
+        Raises:
+            ResultsError: the place cannot be written; what stood there still stands.
+        """
+        try:
+            _swap(self.temp, self.path)
+            _sync_folder(self.path.parent)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+
+
+@contextlib.contextmanager
+def staged(path: Path, write: Callable[[BinaryIO], None]) -> Iterator[Staged]:
+    """Write content for `path` beside it; whoever is given it may publish it, else it goes again.
+
+    A full disk shows here, before anything that stands is touched: stage all that belongs together, then publish.
+
+    Args:
+        path: the final name; its folder exists.
+        write: writes the content into a binary file opened for writing.
+
+    Raises:
+        ResultsError: the disk is full, or the place cannot be written.
+    """
+    temp = path.with_name(f".{path.name}{_TEMP_MARK}{secrets.token_hex(4)}")
+    try:
+        try:
+            sha256 = _write_synced(temp, write)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        yield Staged(temp, path, sha256)
+    finally:
+        with contextlib.suppress(OSError):
+            if os.path.lexists(temp):
+                temp.unlink()
+
+
 def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> str:
     """Let `path` appear with all that `write` writes, in the place of what stood there.
 
@@ -61,18 +115,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> str:
         ResultsError: the disk is full, the place cannot be written, or the write failed. What stands at `path`
             then is whole: the old file, or, if only the last tidying failed, the new one.
     """
-    temp = path.with_name(f".{path.name}{_TEMP_MARK}{secrets.token_hex(4)}")
-    try:
-        try:
-            sha256 = _write_synced(temp, write)
-            _swap(temp, path)
-        except BaseException:
-            temp.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    return sha256
+    with staged(path, write) as content:
+        content.publish()
+    return content.sha256
 
 
 def write_bytes(path: Path, content: bytes) -> str:
@@ -135,7 +180,7 @@ def _swap(temp: Path, path: Path) -> None:
         moved = True
     try:
         temp.rename(path)
-    except OSError:
+    except BaseException:
         if moved:
             aside.rename(path)
         raise

@@ -87,20 +87,31 @@ def draw_candidates(
     """
     manifest, calls = committed_calls(place)
     reader, cells = _reader(folder, profile, manifest)
-    gallery = place.folder / f"{place.run_id}.ctc-gallery"
-    _empty(gallery)
-    pictures, candidates = [], []
-    for rank, call in enumerate((call for call in calls[:top] if call.score is not None), 1):
-        counts, evidence = reader.counts(cells[call.cell_id])
-        if evidence.problem:
-            raise NotARunError(f"{folder}: changed since its calls ({evidence.problem}); classify it again")
-        pictures.append(_picture(_title(rank, call), call, counts, manifest.checkpoint.input.channels))
-        candidates.append(Candidate(rank, call, gallery / f"rank-{rank:03d}.png"))
-        _save(pictures[-1], candidates[-1].picture)
-        advanced()
-    sheet = gallery / "sheet.png"
-    _save(_stacked(pictures, manifest.intended_use), sheet)
+    with durable.sole_writer(place.folder):
+        gallery = place.folder / f"{place.run_id}.ctc-gallery"
+        _empty(gallery)
+        pictures, candidates = [], []
+        for rank, call in enumerate((call for call in calls[:top] if call.score is not None), 1):
+            counts = _called_counts(reader, cells.get(call.cell_id), call)
+            picture = _picture(_title(rank, call), call, counts, manifest.checkpoint.input.channels)
+            pictures.append(picture)
+            candidates.append(Candidate(rank, call, gallery / f"rank-{rank:03d}.png"))
+            _save(picture, candidates[-1].picture)
+            advanced()
+        sheet = gallery / "sheet.png"
+        _save(_stacked(pictures, manifest.intended_use), sheet)
     return Gallery(manifest, tuple(candidates), sheet)
+
+
+def _called_counts(reader: CellReader, cell: Cell | None, call: Call) -> list[Counts]:
+    """The counts that were called: a picture of other images under a call would be a lie."""
+    if cell is not None:
+        counts, evidence = reader.counts(cell)
+        if not evidence.problem and evidence.sha256 == call.image_sha256:
+            return counts
+    raise NotARunError(
+        f"{reader.folder}: the images of cell {call.cell_id} are not the ones that were called; classify the run again"
+    )
 
 
 def _reader(folder: Path, profile: LoadedProfile | None, manifest: Manifest) -> tuple[CellReader, dict[str, Cell]]:
@@ -120,12 +131,16 @@ def _reader(folder: Path, profile: LoadedProfile | None, manifest: Manifest) -> 
 
 
 def _empty(gallery: Path) -> None:
+    """Make the folder, and take away what an earlier gallery, whole or killed, left in it."""
+    if gallery.is_symlink():
+        raise ResultsError(f"{gallery}: is a link; pictures are written into a folder of their own, take it away")
     try:
         gallery.mkdir(exist_ok=True)
-        for picture in gallery.glob("rank-*.png"):
-            picture.unlink()
+        for pattern in ("rank-*.png", ".rank-*.png.tmp-*", ".sheet.png.tmp-*"):
+            for picture in gallery.glob(pattern):
+                picture.unlink()
     except OSError as error:
-        raise ResultsError(f"{gallery}: cannot be written ({error.strerror})") from error
+        raise ResultsError(f"{gallery}: cannot be written ({error.strerror}); free space or rights there") from error
 
 
 def _title(rank: int, call: Call) -> str:

@@ -9,13 +9,17 @@ from edge_ctc.checkpoint import Checkpoint, read_description, shipped_checkpoint
 from edge_ctc.engine.onnx_cpu import describe
 from edge_ctc.errors import ConfigError, NotARunError, ResultsError
 from edge_ctc.exports.profile import LoadedProfile, Profile
-from edge_ctc.exports.runs import Run, choose_profile, display_name, list_files, read_run
+from edge_ctc.exports.runs import Run, absolute, choose_profile, display_name, list_files, read_run
 from edge_ctc.models import OpenModels
 from edge_ctc.preprocess import check_fit
-from edge_ctc.results.manifest import Manifest, ResultPlace
+from edge_ctc.results.manifest import Manifest, ResultPlace, utc_now
 
 REFERENCE_NAMES = ("reference", "reference-bf")
 """The shipped checkpoints, in the order in which they are offered a run."""
+
+_LONGEST_NAME = 255
+_TEMPORARY = 16
+"""Bytes that a temporary name is longer than the final one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Plan:
         checkpoint: what will call it.
         engine: description of the engine that will compute.
         place: where the results belong.
+        run_folder: the run as seen from the results' folder: what is moved together stays together.
         files_on_disk: regular files under the run.
     """
 
@@ -53,6 +58,7 @@ class Plan:
     checkpoint: Checkpoint
     engine: str
     place: ResultPlace
+    run_folder: str
     files_on_disk: int
 
 
@@ -72,12 +78,14 @@ def make_plan(request: Request, models: OpenModels) -> Plan:
     _check_channels(checkpoint, profile.profile)
     check_fit(checkpoint.input, profile.profile.pixel_size_um, profile.profile.bits)
     wanted = checkpoint.input.channel_names
+    place = _made(result_place(request.run, request.out))
     return Plan(
         run=replace(run, cells=tuple(cell.only(wanted) for cell in run.cells)),
         profile=profile,
         checkpoint=checkpoint,
         engine=describe("fp32"),
-        place=_made(result_place(request.run, request.out)),
+        place=place,
+        run_folder=display_name(os.path.relpath(os.path.realpath(listing.folder), os.path.realpath(place.folder))),
         files_on_disk=len(listing.files),
     )
 
@@ -109,19 +117,36 @@ def result_place(run: Path, out: Path | None) -> ResultPlace:
     Raises:
         ConfigError: `out` lies inside the run.
     """
-    folder = Path(os.path.abspath(run))
-    place = folder.parent if out is None else Path(os.path.abspath(out))
-    if place == folder or folder in place.parents:
+    folder = absolute(run)
+    place = folder.parent if out is None else absolute(out)
+    inside = Path(os.path.realpath(place))
+    if Path(os.path.realpath(folder)) in (inside, *inside.parents):
         raise ConfigError(f"{place}: lies inside the run; results are never written there, name another folder")
     return ResultPlace(place, display_name(folder.name))
 
 
 def _made(place: ResultPlace) -> ResultPlace:
+    longest = place.superseded(f"{utc_now()}.edited").name
+    if len(os.fsencode(longest)) > _LONGEST_NAME - _TEMPORARY:
+        raise ResultsError(f"{place.run_id}: too long a name for a run, its results' names have no room; shorten it")
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultsError(f"{place.folder}: cannot be made ({error.strerror}); name another folder") from error
     return place
+
+
+def check_same_run(plan: Plan, former: Manifest) -> None:
+    """Refuse to take another run's results, of a folder of the same name, for this run's.
+
+    Raises:
+        ResultsError: the manifest in the place is of another folder.
+    """
+    if former.run_folder != plan.run_folder:
+        raise ResultsError(
+            f"{plan.place.manifest}: is of the run {former.run_folder}, not of {plan.run_folder}; "
+            "name another folder for the results, or move those away"
+        )
 
 
 def is_same_model(plan: Plan, former: Manifest) -> bool:
@@ -139,7 +164,13 @@ def is_current(plan: Plan, former: Manifest) -> bool:
     if former.run_state != "complete" or not is_same_model(plan, former):
         return False
     known = {(file.name, file.size, file.mtime_ns) for file in former.inputs}
-    return all((file.name, file.size, file.mtime_ns) in known for cell in plan.run.cells for file in cell.files)
+    without_images = set(former.cells_without_images)
+    return all(
+        all((file.name, file.size, file.mtime_ns) in known for file in cell.files)
+        if cell.files
+        else cell.cell_id in without_images
+        for cell in plan.run.cells
+    )
 
 
 def vanished(plan: Plan, former: Manifest) -> int:

@@ -155,6 +155,7 @@ def manifest_of(
     return Manifest(
         schema_version=1,
         run_id=display_name(plan.run.run_id),
+        run_folder=plan.run_folder,
         run_state="complete",
         intended_use=intended_use(checkpoint),
         software_version=__version__,
@@ -176,6 +177,8 @@ def manifest_of(
         flags=dict(Counter(flag for row in rows for flag in row.call.flags)),
         cells_reused=reused,
         replay=None if parity is None else _replay(parity),
+        unaccounted_files=len(plan.run.unaccounted),
+        cells_without_images=tuple(row.call.cell_id for row in rows if not row.inputs),
         unaccounted=tuple(display_name(file.name) for file in plan.run.unaccounted[:_NAMES_SHOWN]),
         links_not_followed=len(plan.run.links),
         superseded=None,

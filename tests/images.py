@@ -182,6 +182,7 @@ def manifest_of(calls: Sequence[Call], **changes: Any) -> Manifest:
     fields: dict[str, Any] = {
         "schema_version": 1,
         "run_id": "run 1",
+        "run_folder": "run 1",
         "run_state": "complete",
         "intended_use": "RUO",
         "software_version": "0",
@@ -207,7 +208,9 @@ def manifest_of(calls: Sequence[Call], **changes: Any) -> Manifest:
         "flags": {},
         "cells_reused": 0,
         "replay": None,
+        "unaccounted_files": 0,
         "unaccounted": (),
+        "cells_without_images": (),
         "links_not_followed": 0,
         "superseded": None,
         "calls": {"name": "", "sha256": "0" * 64, "rows": 0},

@@ -160,7 +160,7 @@ def test_a_power_cut_at_any_step_leaves_one_commit_or_none_and_loses_no_complete
         old_bytes = place.calls.read_bytes()
         if not power_cut_at(cuts, partial(committed, place, NEW)):
             break
-        found = read_mended(place)
+        found = read_mended(place).manifest
         if found is None:
             undone += 1
         else:

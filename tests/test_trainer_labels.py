@@ -70,3 +70,11 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes) -> N
 def test_a_missing_file_is_missing_input(tmp_path: Path) -> None:
     with pytest.raises(InputMissingError, match="no such file"):
         read_labels(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize("row", ["run1 ,1,CTC,a", "run1, 1,CTC,a", "run1,1,CTC,a "])
+def test_blanks_around_a_field_are_refused(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(f"run_id,cell_id,label,patient\n{row}\n")
+    with pytest.raises(DataError, match="blanks around"):
+        read_labels(path)

@@ -18,8 +18,14 @@ def scored(ctcs: list[float], others: list[float]) -> Scored:
 
 
 def test_the_ctc_threshold_lies_half_way_below_the_best_cut() -> None:
-    cuts = thresholds_of(scored([3.0, 2.0], [1.0, 0.0, -1.0]))
-    assert (cuts.ctc, cuts.review) == (1.5, 1.5)
+    assert thresholds_of(scored([3.0, 2.0], [1.0, 0.0, -1.0])).ctc == 1.5
+
+
+def test_review_is_no_empty_band_where_validation_has_no_miss() -> None:
+    others = [float(score) for score in range(200)]
+    cuts = thresholds_of(scored([300.0, 310.0], others))
+    assert cuts.ctc == (300.0 + 199.0) / 2
+    assert cuts.review == 198.0
 
 
 def test_review_keeps_ninety_nine_of_a_hundred_ctcs() -> None:

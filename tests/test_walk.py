@@ -5,6 +5,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -149,16 +153,22 @@ def test_files_that_vanish_make_no_work(edge_ctc: EdgeCtc, run: Path, checkpoint
     assert (run.parent / "run.ctc-calls.csv").read_bytes() == before
 
 
-def test_calls_that_do_not_match_their_manifest_are_not_done(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+def test_calls_that_somebody_edited_are_put_aside_and_made_again(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path
+) -> None:
     edge_ctc("classify-run", run, "--checkpoint", checkpoint)
     calls = run.parent / "run.ctc-calls.csv"
     committed = rows_of(run)
-    calls.write_bytes(calls.read_bytes().replace(b"LEUKOCYTE", b"CTC").replace(b",CTC,", b",REVIEW,"))
-    assert rows_of(run) != committed
-    edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    edited = calls.read_bytes() + b"seen by Dr. Rossi"
+    calls.write_bytes(edited)
+    finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint)
     assert [row["verdict"] for row in rows_of(run)] == [row["verdict"] for row in committed]
     assert manifest_of(run)["calls"]["sha256"] == hashlib.sha256(calls.read_bytes()).hexdigest()
-    assert list(run.parent.glob("run.ctc-calls.*.csv")) == []
+    (kept,) = run.parent.glob("run.ctc-calls.*.edited.csv")
+    assert kept.read_bytes() == edited
+    assert str(kept) in finished.out
+    assert edge_ctc("classify-run", run, "--checkpoint", checkpoint).code == 0
+    assert list(run.parent.glob("run.ctc-calls.*.csv")) == [kept]
 
 
 def test_every_layout_gives_the_same_scores(edge_ctc: EdgeCtc, tmp_path: Path, checkpoint: Path) -> None:
@@ -249,7 +259,7 @@ def test_one_that_is_no_run_does_not_stop_the_others(edge_ctc: EdgeCtc, run: Pat
     finished = edge_ctc("classify-run", run.parent / "absent", run, "--checkpoint", checkpoint, "--json")
     assert finished.code == 2
     assert "absent" in finished.err
-    assert [one["state"] for one in json.loads(finished.out)["runs"]] == ["called", "failed"]
+    assert [one["state"] for one in json.loads(finished.out)["runs"]] == ["failed", "called"]
     assert len(rows_of(run)) == 20
 
 
@@ -314,3 +324,142 @@ def test_help_and_version_end_with_0(edge_ctc: EdgeCtc) -> None:
     assert "classify-run" in edge_ctc("--help").out
     assert "--checkpoint" in edge_ctc("classify-run", "--help").out
     assert edge_ctc("--version").out.startswith("edge-ctc ")
+
+
+def test_a_run_of_the_same_name_elsewhere_is_not_taken_for_this_one(
+    edge_ctc: EdgeCtc, tmp_path: Path, checkpoint: Path
+) -> None:
+    for patient, ctcs in (("a", 4), ("b", 0)):
+        edge_ctc("simulate", tmp_path / patient / "P", "--cells", 8, "--ctcs", ctcs)
+        for path in (tmp_path / patient).rglob("*"):
+            os.utime(path, (1_600_000_000, 1_600_000_000))
+    out = tmp_path / "results"
+    assert edge_ctc("classify-run", tmp_path / "a" / "P", "--checkpoint", checkpoint, "--out", out).code == 0
+    before = tree(out)
+    finished = edge_ctc("classify-run", tmp_path / "b" / "P", "--checkpoint", checkpoint, "--out", out)
+    assert finished.code == 73
+    assert "is of the run ../a/P, not of ../b/P" in finished.err
+    assert tree(out) == before
+
+
+def test_a_cell_of_unneeded_channels_alone_gets_its_row_in_a_second_call_too(
+    edge_ctc: EdgeCtc, run: Path, tmp_path: Path
+) -> None:
+    bright_field = write_checkpoint(tmp_path / "bf", channels=("BF",))
+    edge_ctc("classify-run", run, "--checkpoint", bright_field)
+    shutil.copy(run / "Images" / "0001_DAPI.tif", run / "Images" / "9999_DAPI.tif")
+    assert edge_ctc("classify-run", run, "--checkpoint", bright_field).code == 2
+    assert row_of(run, "9999")["reason"] == "channel BF is missing"
+    before = tree(run.parent)
+    assert edge_ctc("classify-run", run, "--checkpoint", bright_field).code == 2
+    assert tree(run.parent) == before
+
+
+def test_results_do_not_enter_the_run_through_a_link(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+    link = run.parent / "link"
+    link.symlink_to(run)
+    assert edge_ctc("classify-run", run, "--checkpoint", checkpoint, "--out", link).code == 78
+    assert edge_ctc("classify-run", link, "--checkpoint", checkpoint, "--out", run).code == 78
+    assert edge_ctc("classify-run", link, "--checkpoint", checkpoint).code == 0
+    assert len(rows_of(link)) == 20
+    assert not list(run.glob("*.ctc-*"))
+
+
+def test_a_path_through_a_link_is_the_systems_not_the_texts(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(run / "Images")
+    assert edge_ctc("classify-run", tmp_path / "link" / ".." / ".." / "run", "--checkpoint", checkpoint).code == 0
+    assert len(rows_of(run)) == 20
+
+
+def test_an_empty_run_is_a_mistake_and_not_the_current_folder(
+    edge_ctc: EdgeCtc, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run)
+    assert edge_ctc("classify-run", "").code == 64
+    assert not list(run.parent.glob("*.ctc-*"))
+
+
+def test_no_picture_is_drawn_of_images_that_were_not_called(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+    edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    best, other = (rows_of(run)[place]["cell_id"] for place in (0, 19))
+    shutil.copy(run / "Images" / f"{other}_PE.tif", run / "Images" / f"{best}_PE.tif")
+    finished = edge_ctc("candidates", run, "--top", 1)
+    assert finished.code == 65
+    assert "not the ones that were called" in finished.err
+    for path in run.glob(f"Images/{best}_*.tif"):
+        path.unlink()
+    assert edge_ctc("candidates", run, "--top", 1).code == 65
+
+
+def test_a_gallery_that_is_a_link_is_left_alone(edge_ctc: EdgeCtc, run: Path, checkpoint: Path, tmp_path: Path) -> None:
+    edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "rank-holiday.png").write_bytes(b"")
+    (run.parent / "run.ctc-gallery").symlink_to(theirs)
+    assert edge_ctc("candidates", run).code == 73
+    assert [path.name for path in theirs.iterdir()] == ["rank-holiday.png"]
+
+
+def test_every_error_is_in_the_json_too(edge_ctc: EdgeCtc, run: Path, tmp_path: Path) -> None:
+    finished = edge_ctc("classify-run", run, "--checkpoint", tmp_path / "absent", "--json")
+    assert finished.code == 66
+    report = json.loads(finished.out)
+    assert report["exit_code"] == 66
+    assert [(one["run"], one["state"], one["exit_code"]) for one in report["runs"]] == [(str(run), "failed", 66)]
+    assert "no such folder" in report["runs"][0]["error"]
+
+
+def test_square_brackets_in_a_name_are_shown(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+    bracketed = run.parent / "P[old]"
+    run.rename(bracketed)
+    edge_ctc("classify-run", bracketed, "--checkpoint", checkpoint)
+    assert "Top candidates of P[old]" in edge_ctc("candidates", bracketed, "--top", 1).out
+
+
+def test_a_name_in_another_encoding_is_called_and_printed_escaped(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path
+) -> None:
+    strange = Path(os.fsdecode(os.fsencode(run.parent) + b"/r\xff\x1b[31m"))
+    run.rename(strange)
+    finished = edge_ctc("classify-run", strange, "--checkpoint", checkpoint)
+    assert finished.code == 0
+    assert finished.out.isprintable() or set(finished.out) - {"\n"} <= {c for c in finished.out if c.isprintable()}
+    assert len(list(run.parent.glob("*.ctc-run.json"))) == 1
+
+
+def test_a_run_name_without_room_for_the_results_names_is_refused_before_work(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path
+) -> None:
+    long = run.parent / ("r" * 215)
+    run.rename(long)
+    finished = edge_ctc("classify-run", long, "--checkpoint", checkpoint)
+    assert finished.code == 73
+    assert "too long a name" in finished.err
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "edge_ctc", *map(str, arguments)]
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_work(run: Path, checkpoint: Path) -> None:
+    with subprocess.Popen(command("classify-run", run, "--checkpoint", checkpoint), stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.close()
+        assert child.wait(60) == 0
+    assert len(rows_of(run)) == 20
+
+
+def test_an_interrupt_is_said_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("simulate", tmp_path / "run", "--cells", 100, "--rate", 20), stderr=subprocess.PIPE, text=True
+    ) as child:
+        while not list(tmp_path.glob("run/Images/*.tif")):
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "interrupted" in said
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Write the checkpoint folder: whole, proven by the product itself, then renamed into its place."""
 
 import contextlib
+import glob
 import hashlib
 import os
 import secrets
@@ -49,7 +50,10 @@ def publish(out: Path, description: Description, contents: Mapping[str, bytes]) 
     """
     temp = out.with_name(f".{out.name}.tmp-{secrets.token_hex(4)}")
     try:
-        temp.mkdir(parents=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for left in out.parent.glob(f".{glob.escape(out.name)}.tmp-*"):
+            shutil.rmtree(left)
+        temp.mkdir()
         for name, content in {**contents, DESCRIPTION: description.model_dump_json(indent=1).encode()}.items():
             write_bytes(temp / name, content)
         parities = _proven(temp)

@@ -41,8 +41,7 @@ class LabelledCell:
 class LeftOut:
     """A labelled cell that cannot be evaluated, and why."""
 
-    run_id: str
-    cell_id: str
+    label: Label
     problem: str
 
 
@@ -192,7 +191,7 @@ def _cell(reader: CellReader, cell: Cell, label: Label) -> LabelledCell | LeftOu
     counts, evidence = reader.counts(cell)
     problem = evidence.problem or _misfit(counts, reader.spec)
     if problem:
-        return LeftOut(label.run_id, label.cell_id, problem)
+        return LeftOut(label, problem)
     return LabelledCell(label, np.stack(counts), tuple(sha256 or "" for sha256 in evidence.sha256))
 
 
@@ -219,6 +218,6 @@ def _tell(left_out: Sequence[LeftOut], unlabelled: int, reporter: Reporter) -> N
     if left_out:
         reporter.say(f"left out: {len(left_out)} labelled cells that cannot be evaluated")
         for cell in left_out[:5]:
-            reporter.say(f"  {cell.run_id} cell {cell.cell_id}: {cell.problem}")
+            reporter.say(f"  {cell.label.run_id} cell {cell.label.cell_id}: {cell.problem}")
     if unlabelled:
         reporter.say(f"not used: {unlabelled} cells without a label")

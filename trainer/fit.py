@@ -113,6 +113,7 @@ def _material(order: Order, reporter: Reporter) -> _Material:
     start = read_start(recipe)
     dataset = read_dataset(order.runs, labels, order.profile, recipe.channels, reporter)
     split = make_split(dataset.cells, recipe.split, recipe.seed)
+    split = split.with_unused({cell.label.patient for cell in dataset.left_out})
     reporter.say(f"training on patients {', '.join(split.train)}; validating on {', '.join(split.validation)}")
     train_cells = [cell for cell in dataset.cells if cell.label.patient in set(split.train)]
     return _Material(recipe, dataset, split, start, input_spec(train_cells, dataset, recipe))
@@ -156,7 +157,8 @@ def _training(material: _Material, said: tuple[str, ...], exported: Exported, se
             for part, patients in (("train", material.split.train), ("validation", material.split.validation))
         },
         "left_out": [
-            {"run_id": cell.run_id, "cell_id": cell.cell_id, "problem": cell.problem} for cell in dataset.left_out
+            {"run_id": cell.label.run_id, "cell_id": cell.label.cell_id, "problem": cell.problem}
+            for cell in dataset.left_out
         ],
         "unlabelled": dataset.unlabelled,
         "largest_difference_from_torch": dict(exported.differences),

@@ -30,6 +30,7 @@ from edge_ctc.exports.profile import LoadedProfile, load_profile
 from edge_ctc.models import OpenModels
 from edge_ctc.plan import Request
 from edge_ctc.results.calls import read_calls
+from trainer.checkpoint_folder import refuse_existing
 from trainer.fit import Order, fit
 from trainer.labels import CLASSES, COLUMNS
 from trainer.progress import ConsoleReporter, Reporter
@@ -90,6 +91,7 @@ def experiment(
     """Train and classify five folds, and print the figures of the cells held out."""
     cells = read_cells(data / _ARCHIVE)
     out = Path(os.path.abspath(out))
+    refuse_existing(out)
     profile = load_profile(str(resources.files("trainer") / "recipes" / "jurkat-bf-profile.toml"))
     write_runs(cells, out / "runs")
     with ConsoleReporter() as reporter:
@@ -129,7 +131,7 @@ def read_cells(archive: Path) -> Cells:
 
 
 def write_runs(cells: Cells, runs: Path) -> None:
-    """Write each fold as a run of its own, one file per cell; a fold that is there already is left alone.
+    """Write each fold as a run of its own, one file per cell.
 
     Raises:
         ResultsError: they cannot be written.
@@ -137,14 +139,10 @@ def write_runs(cells: Cells, runs: Path) -> None:
     try:
         for fold in range(1, FOLDS + 1):
             folder = runs / _name(fold) / "Images"
-            if folder.exists():
-                continue
-            growing = folder.with_name("Images.tmp")
-            growing.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True)
             for index in np.flatnonzero(cells.fold == fold):
-                path = growing / f"{_cell_id(index)}_BF.tif"
+                path = folder / f"{_cell_id(index)}_BF.tif"
                 tifffile.imwrite(path, cells.images[index], photometric="minisblack", metadata=None)
-            growing.rename(folder)
     except OSError as error:
         raise ResultsError(f"{runs}: cannot be written ({error}); name another --out") from error
 
@@ -155,11 +153,10 @@ def _call_fold(cells: Cells, fold: int, out: Path, profile: LoadedProfile, repor
     folder = out / f"without-{_name(fold)}"
     checkpoint = folder / "checkpoint"
     reporter.say(f"fold {fold} of {FOLDS} held out; {CAVEAT}")
-    if not checkpoint.exists():
-        folder.mkdir(exist_ok=True)
-        labels = folder / "labels.csv"
-        write_labels(cells, fold, labels)
-        fit(Order(out / "runs", labels, checkpoint, recipe, profile), reporter)
+    folder.mkdir()
+    labels = folder / "labels.csv"
+    write_labels(cells, fold, labels)
+    fit(Order(out / "runs", labels, checkpoint, recipe, profile), reporter)
     request = Request(run=out / "runs" / _name(fold), profile=profile, checkpoint=checkpoint, out=folder)
     with OpenModels() as models, RunReporter(quiet=True) as silent:
         return classify_run(request, models, silent).place.calls

@@ -89,6 +89,10 @@ def _label(where: str, row: dict[str, str | None]) -> Label:
     if empty or None in row:
         fault = f"{empty} empty" if empty else "more fields than columns"
         raise DataError(f"{where}: {fault}; expected {','.join(COLUMNS)}")
+    blank = [column for column, value in fields.items() if str(value) != str(value).strip()]
+    if blank:
+        # "P1" and "P1 " would be two patients, one on each side of the split.
+        raise DataError(f"{where}: {blank} with blanks around; take them off")
     run_id, cell_id, label, patient = (str(value) for value in fields.values())
     if label not in CLASSES:
         raise DataError(f"{where}: label {label!r}, expected {' or '.join(CLASSES)}")

@@ -11,6 +11,10 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 from edge_ctc.checkpoint import Calibration, Thresholds
 
 REVIEW_SENSITIVITY = 0.99
+"""Share of the CTCs that reach REVIEW or CTC."""
+REVIEW_LEUKOCYTES = 0.01
+"""Share of the leukocytes that reach REVIEW or CTC at least: a reader's ten looks in a thousand cells, so that
+a validation without a miss does not leave a bare list of yes and no."""
 FEWEST_TO_CALIBRATE = 10
 
 
@@ -28,7 +32,9 @@ class Scored:
 
 
 def thresholds_of(scored: Scored) -> Thresholds:
-    """CTC where F1 is largest; REVIEW at the largest score that keeps 99 % of the CTCs, never above CTC.
+    """CTC where F1 is largest; REVIEW at the largest score that keeps 99 % of the CTCs and 1 % of the leukocytes.
+
+    REVIEW never lies above CTC.
 
     The CTC cut lies half-way to the next lower score, so that no engine's rounding moves a cell across it.
     """
@@ -37,14 +43,18 @@ def thresholds_of(scored: Scored) -> Thresholds:
     best = int(f1.argmax())
     below = scored.logits[scored.logits < cuts[best]]
     ctc = float(cuts[best]) if below.size == 0 else (float(cuts[best]) + float(below.max())) / 2
-    positives = np.sort(scored.logits[scored.is_ctc])[::-1]
-    review = _shortest(positives[math.ceil(REVIEW_SENSITIVITY * len(positives)) - 1])
+    review = min(
+        _keeping(REVIEW_SENSITIVITY, scored.logits[scored.is_ctc]),
+        _keeping(REVIEW_LEUKOCYTES, scored.logits[~scored.is_ctc]),
+    )
     return Thresholds(ctc=ctc, review=min(review, ctc))
 
 
-def _shortest(score: np.float32) -> float:
+def _keeping(share: float, logits: NDArray[np.float32]) -> float:
+    """The largest score that at least `share` of the cells reach."""
+    falling = np.sort(logits)[::-1]
     # The product compares the shortest decimal of a float32, so the cut is written as the same decimal.
-    return float(str(score))
+    return float(str(falling[math.ceil(share * len(falling)) - 1]))
 
 
 def calibration_of(scored: Scored) -> Calibration | None:

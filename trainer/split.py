@@ -1,8 +1,9 @@
 """Which patients are trained on and which choose the thresholds. A patient is never split."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 from edge_ctc.errors import ConfigError, DataError
 from trainer.data import LabelledCell
@@ -19,7 +20,7 @@ class Split:
     Attributes:
         train: trained on.
         validation: choose thresholds and calibration.
-        unused: named for no part by a recipe that names both.
+        unused: named for no part by a recipe that names both, or without a cell that can be evaluated.
     """
 
     train: tuple[str, ...]
@@ -31,6 +32,11 @@ class Split:
         twice = sorted({patient for patient in named if named.count(patient) > 1})
         if twice:
             raise DataError(f"patients {twice} stand in two parts of the split; each belongs to one")
+
+    def with_unused(self, patients: Iterable[str]) -> Self:
+        """The same split, and those of `patients` that stand in no part yet among the unused."""
+        strangers = set(patients).difference(self.train, self.validation, self.unused)
+        return replace(self, unused=tuple(sorted((*self.unused, *strangers))))
 
 
 def make_split(cells: Sequence[LabelledCell], recipe: SplitRecipe, seed: int) -> Split:

@@ -61,7 +61,7 @@ def list_files(folder: Path) -> Listing:
         RunMissingError: `folder` does not exist or is no folder.
         RunUnreadableError: the disk or share failed; nothing may be concluded from what was seen so far.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = absolute(folder)
     files: list[ImageFile] = []
     links: list[str] = []
     try:
@@ -81,6 +81,12 @@ def list_files(folder: Path) -> Listing:
     return Listing(folder, tuple(files), tuple(sorted(links)))
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root; a link that it ends in is kept, since its name is the run's."""
+    # Taking `link/..` away as text would lead to another folder than the system's.
+    return Path(os.path.realpath(path) if ".." in path.parts else os.path.abspath(path))
+
+
 def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     waiting = [""]
     while waiting:
@@ -98,6 +104,7 @@ def read_run(listing: Listing, profile: Profile) -> Run:
     names = compile_names(profile)
     order = {name: index for index, name in enumerate(profile.channel_names)}
     is_ignored = _ignores(profile)
+    spelling: dict[str, str] = {}
     cells: dict[str, list[tuple[int, ImageFile, str | None]]] = {}
     ignored, unaccounted = [], []
     for file in listing.files:
@@ -105,7 +112,9 @@ def read_run(listing: Listing, profile: Profile) -> Run:
             ignored.append(file)
         elif match := names.match(file.name):
             cell_id, channel = match
-            cells.setdefault(cell_id, []).append((order[channel] if channel else 0, file, channel))
+            # Names count as one whatever their case, and so do the ids in them; the first spelling is kept.
+            known = spelling.setdefault(cell_id.casefold(), cell_id)
+            cells.setdefault(known, []).append((order[channel] if channel else 0, file, channel))
         else:
             unaccounted.append(file)
     return Run(
@@ -156,16 +165,23 @@ def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:
     Raises:
         NotARunError: none or several do; the message shows why for each.
     """
+    promising = [loaded for loaded in built_in_profiles() if _accounts_for(listing, loaded.profile)]
+    if len(promising) == 1 and (run := read_run(listing, promising[0].profile)).cells:
+        return promising[0], run
     candidates = [(loaded, read_run(listing, loaded.profile)) for loaded in built_in_profiles()]
-    fitting = [(loaded, run) for loaded, run in candidates if run.cells and not run.unaccounted]
-    if len(fitting) == 1:
-        return fitting[0]
+    fitting = [loaded for loaded, run in candidates if run.cells and not run.unaccounted]
     found = "several built-in profiles account" if fitting else "no built-in profile accounts"
     reasons = "; ".join(f"{loaded.profile.name}: {_reason(run)}" for loaded, run in candidates)
     raise NotARunError(
         f"{listing.folder}: {found} for its {len(listing.files)} files ({reasons}); "
         "name a run folder, or a profile with --profile"
     )
+
+
+def _accounts_for(listing: Listing, profile: Profile) -> bool:
+    """Whether the profile names every file; ends at the first that it does not."""
+    is_ignored, names = _ignores(profile), compile_names(profile)
+    return all(is_ignored(file.name) or names.match(file.name) for file in listing.files)
 
 
 def _reason(run: Run) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, BinaryIO, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -115,6 +115,7 @@ class Manifest(StrictModel):
 
     schema_version: Literal[1]
     run_id: str
+    run_folder: str
     run_state: RunState
     intended_use: str
     software_version: str
@@ -130,7 +131,9 @@ class Manifest(StrictModel):
     flags: dict[str, int]
     cells_reused: int
     replay: Replay | None
+    unaccounted_files: Count
     unaccounted: tuple[str, ...]
+    cells_without_images: tuple[str, ...]
     links_not_followed: int
     superseded: str | None
     calls: CallsIdentity
@@ -170,41 +173,89 @@ def utc_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What an earlier call of a run left.
+
+    Attributes:
+        manifest: if the calls beside it are the ones that it commits; None: the run is not done.
+        edited: where calls were put aside that somebody changed after they were committed.
+    """
+
+    manifest: Manifest | None
+    edited: Path | None
+
+
 def read_committed(place: ResultPlace) -> Manifest | None:
     """The manifest, if the calls beside it are the ones that it commits; None: the run is not done.
 
     Raises:
         ResultsError: the files cannot be read, or an edge_ctc of another schema wrote them.
     """
-    try:
-        raw = place.manifest.read_bytes()
-        with place.calls.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ResultsError(f"{place.manifest}: cannot be read ({error.strerror}); mend the disk or share") from error
-    try:
-        manifest = Manifest.model_validate_json(raw)
-    except ValidationError as error:
-        raise ResultsError(
-            f"{place.manifest}: not a manifest of schema {SCHEMA_VERSION} ({error.error_count()} faults); it was "
-            "changed, or written by another version: move it and its calls away, then classify the run again"
-        ) from error
-    return manifest if manifest.calls.sha256 == found else None
+    manifest = _read_manifest(place.manifest)
+    return manifest if manifest and _sha256(place.calls) == manifest.calls.sha256 else None
 
 
-def read_mended(place: ResultPlace) -> Manifest | None:
-    """As `read_committed`, after the gaps are closed that a crash of an earlier writer may have left.
+def read_mended(place: ResultPlace) -> Former:
+    """What an earlier call left, after the gaps are closed that a crash may have torn.
+
+    Calls that do not match their manifest are not done. They are the rest of a crash, and are replaced later, if
+    the copy of the committed ones lies beside them already; else somebody has edited them, and they are put aside.
 
     Call it as the sole writer of the place's folder. Raises as `read_committed`.
     """
     durable.mend(place.calls)
     durable.mend(place.manifest)
-    former = read_committed(place)
-    if former is not None:
-        durable.mend(place.superseded(former.finished_at_utc))
-    return former
+    manifest = _read_manifest(place.manifest)
+    if manifest is None:
+        return Former(None, None)
+    kept = place.superseded(manifest.finished_at_utc)
+    durable.mend(kept)
+    found = _sha256(place.calls)
+    if found == manifest.calls.sha256:
+        return Former(manifest, None)
+    if found is None or _sha256(kept) == manifest.calls.sha256:
+        return Former(None, None)
+    edited = place.superseded(f"{utc_now()}.edited")
+    durable.copy_whole(place.calls, edited)
+    return Former(None, edited)
+
+
+def _read_manifest(path: Path) -> Manifest | None:
+    if not _is_there(path):
+        return None
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise ResultsError(
+            f"{path}: not a manifest of schema {SCHEMA_VERSION} ({error.error_count()} faults); it was "
+            "changed, or written by another version: move it and its calls away, then classify the run again"
+        ) from error
+
+
+def _sha256(path: Path) -> str | None:
+    if not _is_there(path):
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    # Opening a pipe would wait for ever, and a folder in a result's place is no result.
+    if path.exists() and not path.is_file():
+        raise ResultsError(f"{path}: cannot be read (no regular file); move it away")
+    return path.exists()
+
+
+def _unreadable(path: Path, error: OSError) -> ResultsError:
+    return ResultsError(f"{path}: cannot be read ({error.strerror}); mend the disk or share")
 
 
 def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former: Manifest | None) -> Manifest:
@@ -224,15 +275,22 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
         ResultsError: the results cannot be written; the run is then not done, and nothing is half-written.
     """
     kept = place.superseded(former.finished_at_utc) if former and former.run_state == "complete" else None
-    if kept is not None:
-        durable.copy_whole(place.calls, kept)
-    sha256 = durable.write_whole(place.calls, lambda file: write_calls(file, calls))
-    written = manifest.model_copy(
-        update={
-            "calls": CallsIdentity(name=place.calls.name, sha256=sha256, rows=len(calls)),
-            "superseded": kept.name if kept else None,
-            "finished_at_utc": utc_now(),
-        }
-    )
-    durable.write_bytes(place.manifest, written.model_dump_json().encode())
+    with durable.staged(place.calls, lambda file: write_calls(file, calls)) as new_calls:
+        written = manifest.model_copy(
+            update={
+                "calls": CallsIdentity(name=place.calls.name, sha256=new_calls.sha256, rows=len(calls)),
+                "superseded": kept.name if kept else None,
+                "finished_at_utc": utc_now(),
+            }
+        )
+        content = written.model_dump_json().encode()
+        with durable.staged(place.manifest, lambda file: _write(file, content)) as new_manifest:
+            if kept is not None:
+                durable.copy_whole(place.calls, kept)
+            new_calls.publish()
+            new_manifest.publish()
     return written
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)

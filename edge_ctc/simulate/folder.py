@@ -1,8 +1,11 @@
 """A simulated run on the disk, as an instrument would export it, and its truth beside it."""
 
+import contextlib
 import csv
 import functools
 import io
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -54,15 +57,27 @@ def write_run(  # noqa: PLR0913, PLR0917 - one for each option of the command li
     simulated = simulate_cells(cells, ctcs, seed)
     if rate is not None and not rate > 0:
         raise ConfigError(f"rate: found {rate}, expected above 0 cells a second; or leave it out")
+    out = Path(os.path.abspath(out))
     try:
         _refuse_old(out)
-        truth = _write_cells(out, _paced(simulated, rate), cell_ids(cells, layout), layout, advanced)
-        _write_table(out.with_name(out.name + ".truth.csv"), ("cell_id", "label"), truth)
-        _write_table(out / "cells.csv", ("cell_id", "cage_row", "cage_col"), _cages(truth))
+        with _taken_away_if_broken_off(out):
+            truth = _write_cells(out, _paced(simulated, rate), cell_ids(cells, layout), layout, advanced)
+            _write_table(out.with_name(out.name + ".truth.csv"), ("cell_id", "label"), truth)
+            _write_table(out / "cells.csv", ("cell_id", "cage_row", "cage_col"), _cages(truth))
     except OSError as error:
         raise ResultsError(
             f"{out}: found that it cannot be written ({error}), expected a writable place; free it or choose another"
         ) from error
+
+
+@contextlib.contextmanager
+def _taken_away_if_broken_off(out: Path) -> Iterator[None]:
+    """Half a run would be taken for a run, and would stand in the way of the next try."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def _refuse_old(out: Path) -> None:

@@ -65,6 +65,9 @@ class Silent:
     def planned(self, plan: Plan) -> None:
         """Nothing."""
 
+    def put_aside(self, edited: Path) -> None:
+        """Nothing."""
+
     def started(self, cells: int, reused: int) -> None:
         """Nothing."""
 
