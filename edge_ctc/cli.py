@@ -1,5 +1,6 @@
 """The commands. Errors become exit codes here and nowhere else."""
 
+import gc
 import sys
 import traceback
 from collections.abc import Sequence
@@ -61,6 +62,8 @@ _EXIT_CODES: tuple[tuple[type[EdgeCtcError], ExitCode], ...] = (
     (ResultsError, ExitCode.CANNOT_WRITE),
 )
 
+_RECORDS_PER_COLLECTION = 100_000
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -76,6 +79,10 @@ def exit_code(error: EdgeCtcError) -> ExitCode:
 
 def main() -> None:
     """The `edge-ctc` command."""
+    # A run is 100,000 small records without a cycle among them: looking for cycles in them at the usual pace took a
+    # quarter of the time of a second call.
+    gc.freeze()
+    gc.set_threshold(_RECORDS_PER_COLLECTION)
     run_app(app, "edge-ctc")
 
 

@@ -5,7 +5,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_ctc.cells import Cell, ImageFile
@@ -141,7 +141,8 @@ def _ignores(profile: Profile) -> Callable[[str], bool]:
     """Tells of a path below the run whether its base name, a folder above it, or the whole path is on a list."""
     of_name = _any_of([*ALWAYS_IGNORED, *(glob for glob in profile.ignore if "/" not in glob)])
     of_folder = _any_of(IGNORED_FOLDERS)
-    of_path = _any_of([glob for glob in profile.ignore if "/" in glob])
+    paths = [glob for glob in profile.ignore if "/" in glob]
+    of_path = _any_of(paths)
 
     @functools.cache
     def folder_is_ignored(folder: str) -> bool:
@@ -149,14 +150,13 @@ def _ignores(profile: Profile) -> Callable[[str], bool]:
 
     def is_ignored(name: str) -> bool:
         folder, _, last = name.rpartition("/")
-        return bool(of_name(last) or folder_is_ignored(folder) or of_path(name))
+        return bool(of_name(last) or folder_is_ignored(folder) or (paths and of_path(name)))
 
     return is_ignored
 
 
 def _any_of(globs: Sequence[str]) -> Callable[[str], re.Match[str] | None]:
-    never = "(?!)"
-    return re.compile("|".join(map(fnmatch.translate, globs)) or never, re.IGNORECASE).fullmatch
+    return re.compile("|".join(map(fnmatch.translate, globs)), re.IGNORECASE).fullmatch
 
 
 def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:
@@ -165,23 +165,20 @@ def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:
     Raises:
         NotARunError: none or several do; the message shows why for each.
     """
-    promising = [loaded for loaded in built_in_profiles() if _accounts_for(listing, loaded.profile)]
-    if len(promising) == 1 and (run := read_run(listing, promising[0].profile)).cells:
-        return promising[0], run
+    # A profile that does not account for the first and last file is not worth reading 100,000 names with.
+    ends = replace(listing, files=listing.files[:1] + listing.files[-1:])
+    promising = [loaded for loaded in built_in_profiles() if not read_run(ends, loaded.profile).unaccounted]
+    candidates = [(loaded, read_run(listing, loaded.profile)) for loaded in promising]
+    fitting = [(loaded, run) for loaded, run in candidates if run.cells and not run.unaccounted]
+    if len(fitting) == 1:
+        return fitting[0]
     candidates = [(loaded, read_run(listing, loaded.profile)) for loaded in built_in_profiles()]
-    fitting = [loaded for loaded, run in candidates if run.cells and not run.unaccounted]
     found = "several built-in profiles account" if fitting else "no built-in profile accounts"
     reasons = "; ".join(f"{loaded.profile.name}: {_reason(run)}" for loaded, run in candidates)
     raise NotARunError(
         f"{listing.folder}: {found} for its {len(listing.files)} files ({reasons}); "
         "name a run folder, or a profile with --profile"
     )
-
-
-def _accounts_for(listing: Listing, profile: Profile) -> bool:
-    """Whether the profile names every file; ends at the first that it does not."""
-    is_ignored, names = _ignores(profile), compile_names(profile)
-    return all(is_ignored(file.name) or names.match(file.name) for file in listing.files)
 
 
 def _reason(run: Run) -> str:
