@@ -142,7 +142,7 @@ _Out = Annotated[
 
 @app.command("classify-run")
 def classify_runs(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Folders, one exported run each.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders, one exported run each.")],
     profile: _Profile = None,
     checkpoint: Annotated[
         Path | None,
@@ -227,9 +227,9 @@ def candidates(
         Path | None, typer.Option(metavar="FILE", help="CSV of cell_id,label to compare the calls with.")
     ] = None,
 ) -> None:
-    """Show the top candidates of a called run as a table and as pictures.
+    """Show the top candidates of a called run.
 
-    Draws every channel of each candidate into RUN.ctc-gallery beside the calls, at one display range for the run.
+    Prints a table and draws every channel of each candidate into RUN.ctc-gallery beside the calls, at one display range for the run.
     """
     place = result_place(run, out)
     loaded = None if profile is None else load_profile(profile)
@@ -251,7 +251,9 @@ def simulate(
         float | None, typer.Option(metavar="CELLS_PER_SECOND", help="Write as slowly as an instrument does.")
     ] = None,
 ) -> None:
-    """Write a simulated run with known truth: OUT, and OUT.truth.csv beside it.
+    """Write a simulated run with known truth.
+
+    Writes the run into OUT, and the truth beside it into OUT.truth.csv.
 
     Example: edge-ctc simulate demo/run --cells 300 --ctcs 12 --seed 7
     """

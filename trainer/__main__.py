@@ -15,7 +15,7 @@ from trainer.recipe import built_in_recipe, load_recipe
 
 PROG = "python -m trainer"
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Labelled runs in, a checkpoint out.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Labelled runs in, a checkpoint out.")
 
 
 @app.callback()
@@ -31,7 +31,12 @@ def fit(
     profile: Annotated[str | None, typer.Option(help="Built-in profile or TOML file; else found per run.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file; else the built-in fast recipe.")] = None,
 ) -> None:
-    """Train on labelled runs and write a checkpoint. A training that was killed goes on where it stood."""
+    """Train on labelled runs and write a checkpoint.
+
+    A training that was killed goes on where it stood, if it is started again with the same arguments.
+
+    Example: python -m trainer fit --runs exports --labels labels.csv --out checkpoints/ours
+    """
     order = Order(
         runs=runs,
         labels=labels,
