@@ -229,7 +229,8 @@ def candidates(
 ) -> None:
     """Show the top candidates of a called run.
 
-    Prints a table and draws every channel of each candidate into RUN.ctc-gallery beside the calls, at one display range for the run.
+    Prints a table, and draws every channel of each candidate into RUN.ctc-gallery beside the calls, at one display
+    range for the run.
     """
     place = result_place(run, out)
     loaded = None if profile is None else load_profile(profile)

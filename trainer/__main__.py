@@ -15,7 +15,9 @@ from trainer.recipe import built_in_recipe, load_recipe
 
 PROG = "python -m trainer"
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Labelled runs in, a checkpoint out.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Labelled runs in, a checkpoint out."
+)
 
 
 @app.callback()
