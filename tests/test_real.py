@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from numpy.typing import NDArray
 
 from edge_ctc.exports.profile import load_profile
@@ -18,15 +19,16 @@ from edge_ctc.preprocess import InputSpec
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc
 from tests.results import manifest_of, rows_of
+from trainer.model import seeded_model
+from trainer.recipe import Recipe
+from trainer.start import apply_start, read_start, unfold_norms
 
 JURKAT = Path(__file__).parents[2] / "shared" / "data" / "jurkat_ifc" / "cells.npz"
+WEIGHTS = JURKAT.parents[2] / "weights" / "resnet18_stem_to_layer3.pt"
 CHANNELS = ("BF", "DAPI")
 SIDE_PX = 40
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not JURKAT.is_file(), reason=f"the real Jurkat images are not at {JURKAT}"),
-]
+pytestmark = pytest.mark.real
 
 PROFILE = """
 schema_version = 1
@@ -65,6 +67,7 @@ def write_layout(run: Path, layout: str, images: NDArray[np.uint16]) -> Path:
     return profile
 
 
+@pytest.mark.skipif(not JURKAT.is_file(), reason=f"the real Jurkat images are not at {JURKAT}")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("layout", ["flat", "multipage"])
 def test_every_real_cell_is_called_and_every_pixel_is_the_source(
@@ -87,3 +90,19 @@ def test_every_real_cell_is_called_and_every_pixel_is_the_source(
         assert np.array_equal(np.stack(counts), source)
     expected = images.reshape(7917, 2, -1).mean(axis=2) / 4095 @ np.array([0.5, 1.0])
     assert scores == pytest.approx(dict(enumerate(expected, 1)), abs=1e-5)
+
+
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"the partial ImageNet weights are not at {WEIGHTS}")
+def test_real_imagenet_weights_start_a_network_of_our_channels_and_unfold_without_moving_its_output() -> None:
+    recipe = Recipe(schema_version=1, name="start", layer4=False, start=str(WEIGHTS), epochs=1)
+    start = read_start(recipe)
+    model = seeded_model(2, recipe)
+    said = apply_start(model, start, recipe)
+    assert "start: conv1.weight adapted from 3 to 2 channels" in said
+    cells = torch.rand((16, 2, SIDE_PX, SIDE_PX), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, _ = model.eval()(cells)
+        assert unfold_norms(model, start, cells)
+        after, _ = model.eval()(cells)
+    assert torch.allclose(before, after, atol=1e-4)
+    assert float(before.std()) > 0
