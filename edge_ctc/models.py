@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Self
 
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint
-from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.engine.seam import Engine
 from edge_ctc.parity import Parity, replay
 
@@ -28,6 +27,9 @@ class OpenModels:
 
     def engine(self, checkpoint: Checkpoint) -> tuple[Engine, Parity]:
         """The checkpoint's engine, after it has answered the reference cells. Raises EngineError."""
+        # Loading a runtime takes longer than finding that nothing is owed, and most calls find just that.
+        from edge_ctc.engine.onnx_cpu import OnnxCpuEngine  # noqa: PLC0415
+
         if checkpoint.sha256 not in self._engines:
             engine = self._stack.enter_context(OnnxCpuEngine(checkpoint))
             self._engines[checkpoint.sha256] = engine, replay(engine, checkpoint)

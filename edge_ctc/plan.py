@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_ctc import __version__
+from edge_ctc.cells import ImageFile
 from edge_ctc.checkpoint import Checkpoint, read_description, shipped_checkpoints
-from edge_ctc.engine.onnx_cpu import describe
+from edge_ctc.engine import choice
 from edge_ctc.errors import ConfigError, NotARunError, ResultsError
 from edge_ctc.exports.profile import LoadedProfile, Profile
 from edge_ctc.exports.runs import Run, absolute, choose_profile, display_name, list_files, read_run
 from edge_ctc.models import OpenModels
 from edge_ctc.preprocess import check_fit
-from edge_ctc.results.manifest import Manifest, ResultPlace, utc_now
+from edge_ctc.results.manifest import InputFile, Manifest, ResultPlace, utc_now
 
 REFERENCE_NAMES = ("reference", "reference-bf")
 """The shipped checkpoints, in the order in which they are offered a run."""
@@ -83,7 +84,7 @@ def make_plan(request: Request, models: OpenModels) -> Plan:
         run=replace(run, cells=tuple(cell.only(wanted) for cell in run.cells)),
         profile=profile,
         checkpoint=checkpoint,
-        engine=describe("fp32"),
+        engine=choice.description("fp32"),
         place=place,
         run_folder=display_name(os.path.relpath(os.path.realpath(listing.folder), os.path.realpath(place.folder))),
         files_on_disk=len(listing.files),
@@ -163,17 +164,21 @@ def is_current(plan: Plan, former: Manifest) -> bool:
     """Whether nothing is owed: the same model, and no file added or changed since. Files that vanish owe nothing."""
     if former.run_state != "complete" or not is_same_model(plan, former):
         return False
-    known = {(file.name, file.size, file.mtime_ns) for file in former.inputs}
+    known = {file.name: file for file in former.inputs}
     without_images = set(former.cells_without_images)
     return all(
-        all((file.name, file.size, file.mtime_ns) in known for file in cell.files)
+        all(_is_same(file, known.get(file.name)) for file in cell.files)
         if cell.files
         else cell.cell_id in without_images
         for cell in plan.run.cells
     )
 
 
+def _is_same(now: ImageFile, then: InputFile | None) -> bool:
+    return then is not None and now.mtime_ns == then.mtime_ns and now.size == then.size
+
+
 def vanished(plan: Plan, former: Manifest) -> int:
-    """How many files of the former calls are gone."""
-    found = {file.name for cell in plan.run.cells for file in cell.files}
-    return sum(file.name not in found for file in former.inputs)
+    """How many files of the former calls are gone, where `is_current`: none has come."""
+    found = sum(len(cell.files) for cell in plan.run.cells)
+    return len(former.inputs) - found

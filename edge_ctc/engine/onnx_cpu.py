@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from edge_ctc.checkpoint import INPUT_NAME, OUTPUT_NAMES, Checkpoint, Precision
+from edge_ctc.engine.choice import description
 from edge_ctc.engine.seam import Scores
 from edge_ctc.errors import EngineError
 
@@ -31,11 +32,6 @@ _FAILURES = (
 _LOG_ERRORS_ONLY = 3
 
 
-def describe(precision: Precision) -> str:
-    """The engine's description, without an engine."""
-    return f"onnxruntime {onnxruntime.__version__} cpu {precision}"
-
-
 class OnnxCpuEngine:
     """An `edge_ctc.engine.seam.Engine`; a context manager, its memory goes when it is left."""
 
@@ -46,7 +42,7 @@ class OnnxCpuEngine:
             EngineError: ONNX Runtime refuses the graph, or its inputs and outputs are not as the README says.
         """
         self.precision: Precision = precision
-        self.description = describe(precision)
+        self.description = description(precision)
         self.max_batch = MAX_BATCH
         shape = (MAX_BATCH, *checkpoint.input.shape)
         self.inputs = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))

@@ -2,6 +2,7 @@
 
 import fnmatch
 import functools
+import operator
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +78,7 @@ def list_files(folder: Path) -> Listing:
         raise RunMissingError(f"{folder}: no such folder; name the folder of one exported run") from error
     except OSError as error:
         raise RunUnreadableError(f"{folder}: cannot be listed ({error}); try again later") from error
-    files.sort(key=lambda file: file.name)
+    files.sort(key=operator.attrgetter("name"))
     return Listing(folder, tuple(files), tuple(sorted(links)))
 
 
@@ -128,7 +129,8 @@ def read_run(listing: Listing, profile: Profile) -> Run:
 
 
 def _cell(cell_id: str, found: list[tuple[int, ImageFile, str | None]]) -> Cell:
-    found.sort(key=lambda item: (item[0], item[1].name))
+    # The listing is sorted by name, and sorting by channel keeps that order within a channel.
+    found.sort(key=operator.itemgetter(0))
     return Cell(cell_id, tuple(file for _, file, _ in found), tuple(channel for _, _, channel in found))
 
 

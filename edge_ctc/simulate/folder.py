@@ -13,7 +13,6 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from edge_ctc.errors import ConfigError, ResultsError
@@ -148,6 +147,9 @@ class _BlankTiff:
 # Pixels are copied into a ready file: four new ones would take tifffile a tenth of a cell's time.
 @functools.cache
 def _blank_tiff(pages: int) -> _BlankTiff:
+    # Every command would wait for this import, and one alone writes TIFFs.
+    import tifffile  # noqa: PLC0415
+
     stream = io.BytesIO()
     black = np.zeros((pages, SIDE_PX, SIDE_PX), np.uint16)
     tifffile.imwrite(stream, black, photometric="minisblack", byteorder="<", metadata=None, software=False)
