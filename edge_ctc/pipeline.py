@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +134,7 @@ def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Itera
 
     Two batches are under way, one in each of the engine's input buffers: while one is computed, the other is
     decoded. Each buffer has its own thread that decodes and then infers, so that no core waits for another.
+    One thread decodes at a time: two would pass Python's lock to and fro at every system call.
 
     Raises:
         RunUnreadableError: the disk failed or a file changed: no row may come of this run now.
@@ -140,20 +142,22 @@ def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Itera
     """
     batches = [cells[first : first + engine.max_batch] for first in range(0, len(cells), engine.max_batch)]
     slots = len(engine.inputs)
+    decoding = Lock()
     with ThreadPoolExecutor(slots, "slot") as pool:
         under_way = deque(
-            pool.submit(_score, batch, reader, engine, slot) for slot, batch in enumerate(batches[:slots])
+            pool.submit(_score, batch, reader, engine, slot, decoding) for slot, batch in enumerate(batches[:slots])
         )
         for index in range(len(batches)):
             scored = under_way.popleft().result()
             # The buffer of the batch just finished is the one that is free.
             if index + slots < len(batches):
-                under_way.append(pool.submit(_score, batches[index + slots], reader, engine, index % slots))
+                under_way.append(pool.submit(_score, batches[index + slots], reader, engine, index % slots, decoding))
             yield scored
 
 
-def _score(cells: Sequence[Cell], reader: CellReader, engine: Engine, slot: int) -> list[ScoredCell]:
-    evidence = [reader.read(cell, place) for cell, place in zip(cells, engine.inputs[slot], strict=False)]
+def _score(cells: Sequence[Cell], reader: CellReader, engine: Engine, slot: int, decoding: Lock) -> list[ScoredCell]:
+    with decoding:
+        evidence = [reader.read(cell, place) for cell, place in zip(cells, engine.inputs[slot], strict=False)]
     if all(one.problem for one in evidence):
         return [ScoredCell(one, None) for one in evidence]
     logits = engine.infer(slot, len(evidence)).logits
