@@ -50,11 +50,11 @@ class Cell:
 
     def only(self, wanted: Collection[str]) -> "Cell":
         """The same cell without the files of channels that are not wanted."""
+        if all(channel is None or channel in wanted for channel in self.channels):
+            return self
         kept = [
             (file, channel)
             for file, channel in zip(self.files, self.channels, strict=True)
             if channel is None or channel in wanted
         ]
-        if len(kept) == len(self.files):
-            return self
         return Cell(self.cell_id, tuple(file for file, _ in kept), tuple(channel for _, channel in kept))

@@ -101,7 +101,7 @@ class RowMaker:
             verdict=decision.verdict,
             p_ctc=decision.p_ctc,
             score=scored.score,
-            flags=evidence.flags + self.template.flags,
+            flags=evidence.flags + self.template.flags if evidence.flags else self.template.flags,
             reason=evidence.problem or decision.reason,
             channels_used=() if evidence.problem else description.input.channel_names,
             channels_missing=evidence.channels_missing,

@@ -131,7 +131,13 @@ def read_run(listing: Listing, profile: Profile) -> Run:
 def _cell(cell_id: str, found: list[tuple[int, ImageFile, str | None]]) -> Cell:
     # The listing is sorted by name, and sorting by channel keeps that order within a channel.
     found.sort(key=operator.itemgetter(0))
-    return Cell(cell_id, tuple(file for _, file, _ in found), tuple(channel for _, _, channel in found))
+    return Cell(cell_id, tuple(file for _, file, _ in found), _shared(tuple(channel for _, _, channel in found)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _shared(channels: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    """One tuple for all cells that show the same channels."""
+    return channels
 
 
 def _by_number(cell_id: str) -> tuple[tuple[tuple[int, int, str], ...], str]:

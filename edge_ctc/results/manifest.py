@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from edge_ctc import durable
 from edge_ctc.checkpoint import Calibration, Sha256, Thresholds
@@ -138,6 +138,10 @@ class Manifest(StrictModel):
     superseded: str | None
     calls: CallsIdentity
     inputs: tuple[InputFile, ...]
+
+
+# Bytes at once: of a large run the text and its encoding would both be megabytes.
+_TO_JSON = TypeAdapter(Manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +287,7 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
                 "finished_at_utc": utc_now(),
             }
         )
-        content = written.model_dump_json().encode()
+        content = _TO_JSON.dump_json(written)
         with durable.staged(place.manifest, lambda file: _write(file, content)) as new_manifest:
             if kept is not None:
                 durable.copy_whole(place.calls, kept)
