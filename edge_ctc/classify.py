@@ -68,16 +68,18 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
             check_same_run(plan, former)
             if is_current(plan, former):
                 return Outcome(plan.place, former, "unchanged", vanished(plan, former))
-        return Outcome(plan.place, _call(plan, models, former, reporter), "called", 0)
+        manifest = _call(plan, models, former, reporter)
+        return Outcome(plan.place, manifest, "called", sum(file.state == "gone" for file in manifest.inputs))
 
 
 def _call(plan: Plan, models: OpenModels, former: Manifest | None, reporter: Reporter) -> Manifest:
     started, clock = utc_now(), time.monotonic()
     rows = reusable(plan, former)
     reused = len(rows)
-    reporter.started(len(plan.run.cells) - reused, reused)
+    reporter.started(sum(cell.cell_id not in rows for cell in plan.run.cells), reused)
     parity = _compute(plan, models, RowMaker.of(plan, started), rows, reporter)
-    in_order = [rows[cell.cell_id] for cell in plan.run.cells]
+    in_order = [rows.pop(cell.cell_id) for cell in plan.run.cells]
+    in_order += rows.values()  # of cells that have no file any more
     manifest = manifest_of(plan, in_order, reused, parity, started, time.monotonic() - clock)
     return commit(plan.place, ranked(row.call for row in in_order), manifest, former)
 

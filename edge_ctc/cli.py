@@ -207,9 +207,9 @@ def _folders(runs: list[str], out: Path | None) -> list[Path]:
         raise typer.BadParameter("RUN is empty; name the folder of one exported run")
     folders = [Path(run) for run in runs]
     places = [(place.folder, place.run_id.casefold()) for place in (result_place(run, out) for run in folders)]
-    for place in places:
+    for run, place in zip(runs, places, strict=True):
         if places.count(place) > 1:
-            raise typer.BadParameter(f"two runs would write {place[1]}.ctc-calls.csv in {place[0]}; call them apart")
+            raise typer.BadParameter(f"{run}: another RUN would write to the same place in {place[0]}; call them apart")
     return folders
 
 
@@ -241,11 +241,12 @@ def candidates(
     """
     place = result_place(run, out)
     loaded = None if profile is None else load_profile(profile)
+    comparison = None if truth is None else compare_with_truth(place, truth)
     with console.progress("drawing", top) as advanced:
         gallery = draw_candidates(run, place, loaded, top, lambda: advanced(1))
     console.print_gallery(gallery)
-    if truth is not None:
-        console.print_truth(compare_with_truth(place, truth))
+    if comparison is not None:
+        console.print_truth(comparison)
 
 
 @app.command()

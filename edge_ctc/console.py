@@ -42,9 +42,9 @@ def say(line: str, *, to_error: bool = False) -> None:
 
 def say_error(message: str, hint: str = "") -> None:
     """`error: …` on standard error, with a hint on a line of its own."""
-    say(f"error: {message}", to_error=True)
-    if hint:
-        say(hint, to_error=True)
+    for line in (f"error: {message}", hint):
+        for part in line.splitlines():
+            say(part, to_error=True)
 
 
 @contextlib.contextmanager
@@ -101,8 +101,12 @@ class RunReporter:
         )
         if checkpoint.description.notice:
             self._say(f"{self._run_id}: {checkpoint.description.notice}")
+        taken = checkpoint.input.channel_names
+        if unused := [name for name in plan.profile.profile.channel_names if name not in taken]:
+            self._say(f"{self._run_id}: takes {', '.join(taken)} alone; not used: {', '.join(unused)}")
         if count := len(plan.run.unaccounted):
-            self._say(f"{self._run_id}: {count} files are not accounted for by the profile and are left aside")
+            shown = ", ".join(file.name for file in plan.run.unaccounted[:3]) + (", …" if count > 3 else "")
+            self._say(f"{self._run_id}: files not accounted for by the profile, left aside: {count} ({shown})")
         if count := len(plan.run.links):
             self._say(f"{self._run_id}: {count} links or special files are not followed")
 
@@ -125,10 +129,16 @@ class RunReporter:
         self._bar.close()
         manifest = outcome.manifest
         if outcome.state == "unchanged":
-            gone = f"; {outcome.vanished} files of it are gone since" if outcome.vanished else ""
-            self._say(f"{manifest.run_id}: unchanged since its calls{gone}; nothing to do")
+            self._say(f"{manifest.run_id}: nothing was added or changed since its calls; nothing to do")
+        if outcome.vanished:
+            self._say(
+                f"{manifest.run_id}: files that the calls rest on and that are gone since: {outcome.vanished}; "
+                "the calls stay as they were made"
+            )
         counts = ", ".join(f"{count} {verdict}" for verdict, count in manifest.verdicts.items())
         self._say(f"{manifest.run_id}: {counts}")
+        if manifest.first_problem:
+            self._say(f"{manifest.run_id}: not evaluable, the first: cell {manifest.first_problem}")
         if not manifest.verdicts["CTC"] + manifest.verdicts["REVIEW"]:
             self._say(f"{manifest.run_id}: no candidates")
         self._say(f"{manifest.run_id}: {outcome.place.calls}")

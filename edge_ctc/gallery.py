@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from edge_ctc import durable
 from edge_ctc.cells import Cell
 from edge_ctc.errors import NotARunError, ResultsError
-from edge_ctc.exports.profile import LoadedProfile
+from edge_ctc.exports.profile import LoadedProfile, built_in_profiles
 from edge_ctc.exports.runs import choose_profile, list_files, read_run
 from edge_ctc.pipeline import CellReader
 from edge_ctc.preprocess import ChannelInput, Counts
@@ -65,6 +65,11 @@ def committed_calls(place: ResultPlace) -> tuple[Manifest, list[Call]]:
     """
     manifest = read_committed(place)
     if manifest is None:
+        if place.manifest.exists() and place.calls.exists():
+            raise NotARunError(
+                f"{place.calls}: was changed after it was committed; `edge-ctc classify-run` keeps it as an "
+                ".edited.csv beside and makes the calls anew"
+            )
         raise NotARunError(f"{place.calls}: no committed calls; run `edge-ctc classify-run` first")
     return manifest, read_calls(place.calls)
 
@@ -87,13 +92,14 @@ def draw_candidates(
     """
     manifest, calls = committed_calls(place)
     reader, cells = _reader(folder, profile, manifest)
+    called = [call for call in calls[:top] if call.score is not None]
+    counts = [_called_counts(reader, cells.get(call.cell_id), call) for call in called]
     with durable.sole_writer(place.folder):
         gallery = place.folder / f"{place.run_id}.ctc-gallery"
         _empty(gallery)
         pictures, candidates = [], []
-        for rank, call in enumerate((call for call in calls[:top] if call.score is not None), 1):
-            counts = _called_counts(reader, cells.get(call.cell_id), call)
-            picture = _picture(_title(rank, call), call, counts, manifest.checkpoint.input.channels)
+        for rank, (call, images) in enumerate(zip(called, counts, strict=True), 1):
+            picture = _picture(_title(rank, call), call, images, _labelled(reader))
             pictures.append(picture)
             candidates.append(Candidate(rank, call, gallery / f"rank-{rank:03d}.png"))
             _save(picture, candidates[-1].picture)
@@ -105,6 +111,9 @@ def draw_candidates(
 
 def _called_counts(reader: CellReader, cell: Cell | None, call: Call) -> list[Counts]:
     """The counts that were called: a picture of other images under a call would be a lie."""
+    present = [file.name for file in cell.files] if cell else []
+    if gone := [name for name in call.image_files if name not in present]:
+        raise NotARunError(f"{reader.folder}: cell {call.cell_id}: {', '.join(gone)} gone since the call; put it back")
     if cell is not None:
         counts, evidence = reader.counts(cell)
         if not evidence.problem and evidence.sha256 == call.image_sha256:
@@ -114,8 +123,23 @@ def _called_counts(reader: CellReader, cell: Cell | None, call: Call) -> list[Co
     )
 
 
+def _labelled(reader: CellReader) -> list[tuple[str, ChannelInput]]:
+    """Each channel of the network with what people call it: its name, and the marker that it shows."""
+    markers = {channel.name: channel.marker for channel in reader.profile.channels}
+    return [
+        (f"{one.name} ({markers[one.name]})" if markers.get(one.name) else one.name, one)
+        for one in reader.spec.channels
+    ]
+
+
 def _reader(folder: Path, profile: LoadedProfile | None, manifest: Manifest) -> tuple[CellReader, dict[str, Cell]]:
     listing = list_files(folder)
+    built_in = {loaded.sha256 for loaded in built_in_profiles()}
+    if profile is None and manifest.profile.sha256 not in built_in:
+        raise NotARunError(
+            f"{folder}: was called with the profile {manifest.profile.name}, which is not built in; "
+            "give its file with --profile"
+        )
     if profile is None:
         profile, run = choose_profile(listing)
     else:
@@ -144,21 +168,23 @@ def _empty(gallery: Path) -> None:
 
 
 def _title(rank: int, call: Call) -> str:
-    probability = "" if call.p_ctc is None else f"   p {call.p_ctc:.2f}"
+    probability = "" if call.p_ctc is None else f"   p {call.p_ctc:.3f}"
     return f"{rank}.  cell {call.cell_id}   {call.verdict}   score {call.score:.2f}{probability}"
 
 
-def _picture(title: str, call: Call, counts: Sequence[Counts], channels: Sequence[ChannelInput]) -> Image.Image:
-    panels = [_panel(image, channel) for image, channel in zip(counts, channels, strict=True)]
+def _picture(
+    title: str, call: Call, counts: Sequence[Counts], channels: Sequence[tuple[str, ChannelInput]]
+) -> Image.Image:
+    panels = [_panel(image, channel) for image, (_, channel) in zip(counts, channels, strict=True)]
     height, width = panels[0].shape
     canvas = Image.new("L", (len(panels) * (width + _GAP_PX) + _GAP_PX, height + 2 * _LINE_PX), _BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(13)
     draw.text((_GAP_PX, 1), title, fill=_TEXT, font=font)
-    for place, (panel, channel) in enumerate(zip(panels, channels, strict=True)):
+    for place, (panel, (label, _)) in enumerate(zip(panels, channels, strict=True)):
         left = _GAP_PX + place * (width + _GAP_PX)
         canvas.paste(Image.fromarray(panel), (left, _LINE_PX))
-        draw.text((left, _LINE_PX + height + 1), channel.name, fill=_TEXT, font=font)
+        draw.text((left, _LINE_PX + height + 1), label, fill=_TEXT, font=font)
     _scale_bar(draw, call, (canvas.width, canvas.height))
     return canvas
 

@@ -167,14 +167,15 @@ def is_current(plan: Plan, former: Manifest) -> bool:
     known = {file.name: file for file in former.inputs}
     without_images = set(former.cells_without_images)
     return all(
-        all(_is_same(file, known.get(file.name)) for file in cell.files)
+        all(is_same_file(file, known.get(file.name)) for file in cell.files)
         if cell.files
         else cell.cell_id in without_images
         for cell in plan.run.cells
     )
 
 
-def _is_same(now: ImageFile, then: InputFile | None) -> bool:
+def is_same_file(now: ImageFile, then: InputFile | None) -> bool:
+    """Whether a file is the one that a row rests on, by size and time."""
     return then is not None and now.mtime_ns == then.mtime_ns and now.size == then.size
 
 

@@ -11,7 +11,7 @@ from edge_ctc.decision import NOT_EVALUABLE, decide
 from edge_ctc.exports.runs import display_name
 from edge_ctc.parity import Parity
 from edge_ctc.pipeline import Evidence, ScoredCell
-from edge_ctc.plan import Plan, is_same_model
+from edge_ctc.plan import Plan, is_same_file, is_same_model
 from edge_ctc.quality import PIXEL_SIZE_UNCHECKED
 from edge_ctc.results.calls import SCHEMA_VERSION, Call, read_calls
 from edge_ctc.results.manifest import (
@@ -125,26 +125,30 @@ def _inputs(evidence: Evidence) -> tuple[InputFile, ...]:
 
 
 def reusable(plan: Plan, former: Manifest | None) -> dict[str, Row]:
-    """Former rows, by cell id, of cells whose files are unchanged, if the same model called them.
+    """Former rows, by cell id, of cells to which no file was added and none changed, if the same model called them.
+
+    Files that have vanished make no work: the row of such a cell, even of one without any file left, stays as it
+    was made, and its files are marked as gone.
 
     Raises:
         ResultsError: the former calls cannot be read.
     """
     if former is None or not is_same_model(plan, former):
         return {}
-    calls = {call.cell_id: call for call in read_calls(plan.place.calls)}
     known = {file.name: file for file in former.inputs}
-    rows = ((cell.cell_id, _former_row(cell, calls.get(cell.cell_id), known)) for cell in plan.run.cells)
-    return {cell_id: row for cell_id, row in rows if row is not None}
+    cells = {cell.cell_id: cell for cell in plan.run.cells}
+    rows = ((call, _former_row(call, cells.get(call.cell_id), known)) for call in read_calls(plan.place.calls))
+    return {call.cell_id: row for call, row in rows if row is not None}
 
 
-def _former_row(cell: Cell, call: Call | None, known: dict[str, InputFile]) -> Row | None:
-    if call is None or call.image_files != tuple(file.name for file in cell.files):
+def _former_row(call: Call, cell: Cell | None, known: dict[str, InputFile]) -> Row | None:
+    present = {file.name: file for file in cell.files} if cell else {}
+    inputs = [known[name] for name in call.image_files if name in known]
+    if len(inputs) != len(call.image_files) or not present.keys() <= set(call.image_files):
         return None
-    inputs = tuple(known[name] for name in call.image_files if name in known)
-    before = [(file.name, file.size, file.mtime_ns) for file in inputs]
-    now = [(file.name, file.size, file.mtime_ns) for file in cell.files]
-    return Row(call, inputs) if before == now else None
+    if any(not is_same_file(present[file.name], file) for file in inputs if file.name in present):
+        return None
+    return Row(call, tuple(file if file.name in present else replace(file, state="gone") for file in inputs))
 
 
 def manifest_of(
@@ -176,6 +180,7 @@ def manifest_of(
         verdicts=_verdicts(rows),
         flags=dict(Counter(flag for row in rows for flag in row.call.flags)),
         cells_reused=reused,
+        first_problem=_first_problem(rows),
         replay=None if parity is None else _replay(parity),
         unaccounted_files=len(plan.run.unaccounted),
         cells_without_images=tuple(row.call.cell_id for row in rows if not row.inputs),
@@ -185,6 +190,11 @@ def manifest_of(
         calls=CallsIdentity(name=plan.place.calls.name, sha256=_ZEROS, rows=len(rows)),
         inputs=tuple(file for row in rows for file in row.inputs),
     )
+
+
+def _first_problem(rows: Sequence[Row]) -> str | None:
+    problems = (f"{row.call.cell_id}: {row.call.reason}" for row in rows if row.call.score is None)
+    return next(problems, None)
 
 
 def _file_sums(plan: Plan, rows: Sequence[Row]) -> FileSums:

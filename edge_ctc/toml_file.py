@@ -73,7 +73,9 @@ def _tuples(value: Any) -> Any:
 def _fault(fault: Any, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "file"
     if fault["type"] != "extra_forbidden":
-        return f"{where}: {fault['msg']}"
+        message = fault["msg"].removeprefix("Value error, ")
+        found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
+        return f"{where}: {message}{found}"
     meant = did_you_mean(str(fault["loc"][-1]), _known_keys(model))
     return f"{where}: unknown key{meant}"
 

@@ -207,6 +207,7 @@ def manifest_of(calls: Sequence[Call], **changes: Any) -> Manifest:
         "verdicts": {},
         "flags": {},
         "cells_reused": 0,
+        "first_problem": None,
         "replay": None,
         "unaccounted_files": 0,
         "unaccounted": (),

@@ -290,7 +290,7 @@ def test_a_stranger_among_the_images_is_not_read_silently(edge_ctc: EdgeCtc, run
     assert "0003_PerCP.tif" in finished.err
     finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint, "--profile", "flat")
     assert finished.code == 0
-    assert "1 files are not accounted for" in finished.out
+    assert "left aside: 1 (Images/0003_PerCP.tif)" in finished.out
     assert manifest_of(run)["unaccounted"] == ["Images/0003_PerCP.tif"]
 
 

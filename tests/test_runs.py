@@ -174,12 +174,7 @@ def test_every_built_in_layout_is_recognised(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ([], "its 0 files .flat: no image; multipage: no image"),
         (["cells.csv"], "its 1 files .flat: no image; multipage: no image"),
-        (
-            ["Images/1_BF.tif", "notes.txt"],
-            "flat: 1 cells, 1 files not accounted for: notes.txt; multipage: 0 cells, 2",
-        ),
         (
             ["Images/1_BF.tif", "thumbs/1_thumb.tif"],
             "flat: 1 cells, 1 files not .*thumbs/1_thumb.tif; multipage: 1 cell",
@@ -195,10 +190,24 @@ def test_a_folder_that_no_profile_accounts_for_is_no_run_and_says_why(
         choose_profile(list_files(with_files(tmp_path, names)))
 
 
+def test_a_profile_that_nearly_fits_is_named_with_the_strangers(tmp_path: Path) -> None:
+    folder = with_files(tmp_path, ["Images/1_BF.tif", "notes.txt"])
+    with pytest.raises(
+        NotARunError, match=r"flat fits but for 1 files not .*: notes\.txt; .*--profile flat"
+    ):
+        choose_profile(list_files(folder))
+
+
+def test_an_empty_folder_is_called_empty(tmp_path: Path) -> None:
+    with pytest.raises(NotARunError, match="holds no file"):
+        choose_profile(list_files(tmp_path))
+
+
 def test_a_missing_folder_and_a_file_in_its_place_are_told_apart_from_a_failing_share(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "none", tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(RunMissingError, match=f"{folder}: no such folder"):
+        what = "is a file" if folder.is_file() else "no such folder"
+        with pytest.raises(RunMissingError, match=f"{folder}: {what}"):
             list_files(folder)
 
 

@@ -149,8 +149,29 @@ def test_files_that_vanish_make_no_work(edge_ctc: EdgeCtc, run: Path, checkpoint
         (run / "Images" / f"0004_{channel}.tif").unlink()
     finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint)
     assert finished.code == 0
-    assert "2 files of it are gone" in finished.out
+    assert "gone since: 2" in finished.out
     assert (run.parent / "run.ctc-calls.csv").read_bytes() == before
+
+
+def test_a_called_cell_keeps_its_row_when_its_files_vanish_and_others_change(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path
+) -> None:
+    edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    before = {row["cell_id"]: row["score"] for row in rows_of(run)}
+    for path in (*run.glob("Images/0004_*.tif"), run / "Images" / "0005_PE.tif"):
+        path.unlink()
+    os.utime(run / "Images" / "0001_BF.tif")
+    finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    assert finished.code == 0
+    assert "gone since: 5" in finished.out
+    assert {row["cell_id"]: row["score"] for row in rows_of(run)} == before
+    manifest = manifest_of(run)
+    assert manifest["cells_reused"] == 19
+    assert manifest["files"] == {"on_disk": 76, "used": 75, "ignored": 1, "failed": 0, "pending": 0}
+    assert [file["state"] for file in manifest["inputs"]].count("gone") == 5
+    before_files = tree(run.parent)
+    assert edge_ctc("classify-run", run, "--checkpoint", checkpoint).code == 0
+    assert tree(run.parent) == before_files
 
 
 def test_calls_that_somebody_edited_are_put_aside_and_made_again(
@@ -390,7 +411,9 @@ def test_no_picture_is_drawn_of_images_that_were_not_called(edge_ctc: EdgeCtc, r
     assert "not the ones that were called" in finished.err
     for path in run.glob(f"Images/{best}_*.tif"):
         path.unlink()
-    assert edge_ctc("candidates", run, "--top", 1).code == 65
+    finished = edge_ctc("candidates", run, "--top", 1)
+    assert finished.code == 65
+    assert f"Images/{best}_APC.tif gone since the call; put it back" in finished.err
 
 
 def test_a_gallery_that_is_a_link_is_left_alone(edge_ctc: EdgeCtc, run: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def list_files(folder: Path) -> Listing:
     except (FileNotFoundError, NotADirectoryError) as error:
         if folder.is_dir():
             raise RunUnreadableError(f"{folder}: files vanish while it is listed; try again") from error
-        raise RunMissingError(f"{folder}: no such folder; name the folder of one exported run") from error
+        what = "is a file, no folder" if folder.exists() else "no such folder"
+        raise RunMissingError(f"{folder}: {what}; name the folder of one exported run") from error
     except OSError as error:
         raise RunUnreadableError(f"{folder}: cannot be listed ({error}); try again later") from error
     files.sort(key=operator.attrgetter("name"))
@@ -181,6 +182,15 @@ def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:
     if len(fitting) == 1:
         return fitting[0]
     candidates = [(loaded, read_run(listing, loaded.profile)) for loaded in built_in_profiles()]
+    if not listing.files:
+        raise NotARunError(f"{listing.folder}: holds no file; name the folder of one exported run")
+    nearly = [(loaded, run) for loaded, run in candidates if run.cells]
+    if len(nearly) == 1:
+        loaded, run = nearly[0]
+        raise NotARunError(
+            f"{listing.folder}: profile {loaded.profile.name} fits but for {_strangers(run)}; take them out, "
+            f"or leave them aside with --profile {loaded.profile.name}"
+        )
     found = "several built-in profiles account" if fitting else "no built-in profile accounts"
     reasons = "; ".join(f"{loaded.profile.name}: {_reason(run)}" for loaded, run in candidates)
     raise NotARunError(
@@ -192,9 +202,13 @@ def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:
 def _reason(run: Run) -> str:
     if not run.unaccounted:
         return f"{len(run.cells)} cells, every file accounted for" if run.cells else "no image"
+    return f"{len(run.cells)} cells, {_strangers(run)}"
+
+
+def _strangers(run: Run) -> str:
     shown = ", ".join(display_name(file.name) for file in run.unaccounted[:3])
     more = ", …" if len(run.unaccounted) > 3 else ""
-    return f"{len(run.cells)} cells, {len(run.unaccounted)} files not accounted for: {shown}{more}"
+    return f"{len(run.unaccounted)} files not accounted for: {shown}{more}"
 
 
 def display_name(name: str) -> str:

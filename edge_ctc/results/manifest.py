@@ -29,14 +29,14 @@ class InputFile:
         size: bytes.
         mtime_ns: nanoseconds since 1970, by the file system.
         sha256: of its bytes; None where it was too large to be read.
-        state: "failed" where it could not be read or decoded.
+        state: "failed" where it could not be read or decoded; "gone" where it has vanished since its row was made.
     """
 
     name: str
     size: int
     mtime_ns: int
     sha256: str | None
-    state: Literal["used", "failed"]
+    state: Literal["used", "failed", "gone"]
 
 
 class FileSums(StrictModel):
@@ -130,6 +130,7 @@ class Manifest(StrictModel):
     verdicts: dict[str, int]
     flags: dict[str, int]
     cells_reused: int
+    first_problem: str | None
     replay: Replay | None
     unaccounted_files: Count
     unaccounted: tuple[str, ...]
