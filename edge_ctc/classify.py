@@ -11,7 +11,8 @@ from edge_ctc.parity import Parity
 from edge_ctc.pipeline import CellReader, evaluate
 from edge_ctc.plan import Plan, Request, check_same_run, is_current, make_plan, vanished
 from edge_ctc.results.calls import ranked
-from edge_ctc.results.manifest import Manifest, ResultPlace, commit, read_mended, utc_now
+from edge_ctc.results.commit import ResultPlace, commit, read_mended, utc_now
+from edge_ctc.results.manifest import Manifest
 from edge_ctc.rows import Row, RowMaker, manifest_of, reusable
 
 

@@ -16,7 +16,8 @@ from edge_ctc.exports.runs import choose_profile, list_files, read_run
 from edge_ctc.pipeline import CellReader
 from edge_ctc.preprocess import ChannelInput, Counts
 from edge_ctc.results.calls import Call, read_calls
-from edge_ctc.results.manifest import Manifest, ResultPlace, read_committed
+from edge_ctc.results.commit import ResultPlace, read_committed
+from edge_ctc.results.manifest import Manifest
 
 _ZOOM = 3
 _GAP_PX = 6

@@ -13,7 +13,8 @@ from edge_ctc.exports.profile import LoadedProfile, Profile
 from edge_ctc.exports.runs import Run, absolute, choose_profile, display_name, list_files, read_run
 from edge_ctc.models import OpenModels
 from edge_ctc.preprocess import check_fit
-from edge_ctc.results.manifest import InputFile, Manifest, ResultPlace, utc_now
+from edge_ctc.results.commit import ResultPlace, utc_now
+from edge_ctc.results.manifest import InputFile, Manifest
 
 REFERENCE_NAMES = ("reference", "reference-bf")
 """The shipped checkpoints, in the order in which they are offered a run."""

@@ -20,7 +20,8 @@ from PIL import Image
 from edge_ctc.cells import ImageFile, Verdict
 from edge_ctc.preprocess import Counts
 from edge_ctc.results.calls import Call
-from edge_ctc.results.manifest import InputFile, Manifest, ResultPlace
+from edge_ctc.results.commit import ResultPlace
+from edge_ctc.results.manifest import InputFile, Manifest
 
 UNCOMPRESSED, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
 PILLOW_NAMES = {UNCOMPRESSED: None, LZW: "tiff_lzw", DEFLATE: "tiff_adobe_deflate", PACKBITS: "packbits"}

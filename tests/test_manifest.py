@@ -9,16 +9,8 @@ from pydantic import ValidationError
 
 from edge_ctc.errors import ResultsError
 from edge_ctc.results.calls import Call, read_calls
-from edge_ctc.results.manifest import (
-    CellSums,
-    FileSums,
-    Manifest,
-    ResultPlace,
-    commit,
-    read_committed,
-    read_mended,
-    utc_now,
-)
+from edge_ctc.results.commit import ResultPlace, commit, read_committed, read_mended, utc_now
+from edge_ctc.results.manifest import CellSums, FileSums, Manifest
 from tests.images import CALL, full_disk_at, manifest_of, not_evaluable, power_cut_at, result_place
 
 OLD = [CALL, not_evaluable("0018")]

@@ -7,7 +7,7 @@ import pytest
 from edge_ctc.checkpoint import open_checkpoint, shipped_checkpoints
 from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.parity import replay
-from edge_ctc.results.manifest import ResultPlace
+from edge_ctc.results.commit import ResultPlace
 from edge_ctc.simulate import Layout, write_run
 from edge_ctc.truth import compare_with_truth
 from tests.conftest import EdgeCtc

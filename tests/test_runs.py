@@ -192,9 +192,7 @@ def test_a_folder_that_no_profile_accounts_for_is_no_run_and_says_why(
 
 def test_a_profile_that_nearly_fits_is_named_with_the_strangers(tmp_path: Path) -> None:
     folder = with_files(tmp_path, ["Images/1_BF.tif", "notes.txt"])
-    with pytest.raises(
-        NotARunError, match=r"flat fits but for 1 files not .*: notes\.txt; .*--profile flat"
-    ):
+    with pytest.raises(NotARunError, match=r"flat fits but for 1 files not .*: notes\.txt; .*--profile flat"):
         choose_profile(list_files(folder))
 
 

@@ -7,7 +7,7 @@ import pytest
 from edge_ctc.cells import Verdict
 from edge_ctc.errors import DataError, InputMissingError, NotARunError
 from edge_ctc.results.calls import Call
-from edge_ctc.results.manifest import ResultPlace, commit
+from edge_ctc.results.commit import ResultPlace, commit
 from edge_ctc.truth import Comparison, compare_with_truth, read_truth
 from tests.images import CALL, manifest_of, not_evaluable, result_place
 

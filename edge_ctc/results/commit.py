@@ -1,0 +1,174 @@
+"""Where results lie, what stands there, and the commit: calls first, the manifest last."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import TypeAdapter, ValidationError
+
+from edge_ctc import durable
+from edge_ctc.errors import ResultsError
+from edge_ctc.results.calls import Call, write_calls
+from edge_ctc.results.manifest import SCHEMA_VERSION, CallsIdentity, Manifest
+
+# Bytes at once: of a large run the text and its encoding would both be megabytes.
+_TO_JSON = TypeAdapter(Manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPlace:
+    """Where the results of one run belong.
+
+    Attributes:
+        folder: beside the run, or the folder that the user named.
+        run_id: the run's name.
+    """
+
+    folder: Path
+    run_id: str
+
+    @property
+    def calls(self) -> Path:
+        """`<run>.ctc-calls.csv`."""
+        return self.folder / f"{self.run_id}.ctc-calls.csv"
+
+    @property
+    def manifest(self) -> Path:
+        """`<run>.ctc-run.json`."""
+        return self.folder / f"{self.run_id}.ctc-run.json"
+
+    def superseded(self, finished_at_utc: str) -> Path:
+        """The name that complete calls keep once others stand in their place."""
+        compact = finished_at_utc.replace("-", "").replace(":", "")
+        return self.folder / f"{self.run_id}.ctc-calls.{compact}.csv"
+
+
+def utc_now() -> str:
+    """ISO 8601 with microseconds, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What an earlier call of a run left.
+
+    Attributes:
+        manifest: if the calls beside it are the ones that it commits; None: the run is not done.
+        edited: where calls were put aside that somebody changed after they were committed.
+    """
+
+    manifest: Manifest | None
+    edited: Path | None
+
+
+def read_committed(place: ResultPlace) -> Manifest | None:
+    """The manifest, if the calls beside it are the ones that it commits; None: the run is not done.
+
+    Raises:
+        ResultsError: the files cannot be read, or an edge_ctc of another schema wrote them.
+    """
+    manifest = _read_manifest(place.manifest)
+    return manifest if manifest and _sha256(place.calls) == manifest.calls.sha256 else None
+
+
+def read_mended(place: ResultPlace) -> Former:
+    """What an earlier call left, after the gaps are closed that a crash may have torn.
+
+    Calls that do not match their manifest are not done. They are the rest of a crash, and are replaced later, if
+    the copy of the committed ones lies beside them already; else somebody has edited them, and they are put aside.
+
+    Call it as the sole writer of the place's folder. Raises as `read_committed`.
+    """
+    durable.mend(place.calls)
+    durable.mend(place.manifest)
+    manifest = _read_manifest(place.manifest)
+    if manifest is None:
+        return Former(None, None)
+    kept = place.superseded(manifest.finished_at_utc)
+    durable.mend(kept)
+    found = _sha256(place.calls)
+    if found == manifest.calls.sha256:
+        return Former(manifest, None)
+    if found is None or _sha256(kept) == manifest.calls.sha256:
+        return Former(None, None)
+    edited = place.superseded(f"{utc_now()}.edited")
+    durable.copy_whole(place.calls, edited)
+    return Former(None, edited)
+
+
+def _read_manifest(path: Path) -> Manifest | None:
+    if not _is_there(path):
+        return None
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise ResultsError(
+            f"{path}: not a manifest of schema {SCHEMA_VERSION} ({error.error_count()} faults); it was "
+            "changed, or written by another version: move it and its calls away, then classify the run again"
+        ) from error
+
+
+def _sha256(path: Path) -> str | None:
+    if not _is_there(path):
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    # Opening a pipe would wait for ever, and a folder in a result's place is no result.
+    if path.exists() and not path.is_file():
+        raise ResultsError(f"{path}: cannot be read (no regular file); move it away")
+    return path.exists()
+
+
+def _unreadable(path: Path, error: OSError) -> ResultsError:
+    return ResultsError(f"{path}: cannot be read ({error.strerror}); mend the disk or share")
+
+
+def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former: Manifest | None) -> Manifest:
+    """Write the calls, then the manifest that commits them.
+
+    Args:
+        place: where; its folder is held by `durable.sole_writer`.
+        calls: in file order.
+        manifest: complete but for `calls`, `superseded` and `finished_at_utc`, which are filled in.
+        former: the committed manifest that stands there now; complete calls of it are kept under
+            their superseded name, partial ones replaced.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        ResultsError: the results cannot be written; the run is then not done, and nothing is half-written.
+    """
+    kept = place.superseded(former.finished_at_utc) if former and former.run_state == "complete" else None
+    with durable.staged(place.calls, lambda file: write_calls(file, calls)) as new_calls:
+        written = manifest.model_copy(
+            update={
+                "calls": CallsIdentity(name=place.calls.name, sha256=new_calls.sha256, rows=len(calls)),
+                "superseded": kept.name if kept else None,
+                "finished_at_utc": utc_now(),
+            }
+        )
+        content = _TO_JSON.dump_json(written)
+        with durable.staged(place.manifest, lambda file: _write(file, content)) as new_manifest:
+            if kept is not None:
+                durable.copy_whole(place.calls, kept)
+            new_calls.publish()
+            new_manifest.publish()
+    return written
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
