@@ -1,11 +1,14 @@
 """Bad input gets a clear answer, and nothing is lost: one test per behaviour, named after it."""
 
 import errno
+import hashlib
+import itertools
 import os
 import resource
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,14 @@ import pytest
 import tifffile
 from PIL import Image
 
+from edge_ctc.classify import classify_run
+from edge_ctc.console import RunReporter
+from edge_ctc.models import OpenModels
+from edge_ctc.plan import Request
+from edge_ctc.simulate import Layout, write_run
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc, Finished
+from tests.images import power_cut_at
 from tests.results import manifest_of, row_of, rows_of, tree
 
 
@@ -427,3 +436,26 @@ def test_an_occupied_folder_is_not_simulated_over(edge_ctc: EdgeCtc, run: Path) 
 def test_more_ctcs_than_cells_are_refused(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
     assert edge_ctc("simulate", tmp_path / "run", "--cells", 5, "--ctcs", 6).code == 78
     assert not (tmp_path / "run").exists()
+
+
+def test_a_power_cut_at_any_step_is_mended_by_the_next_call(
+    edge_ctc: EdgeCtc, tmp_path: Path, checkpoint: Path
+) -> None:
+    for cut in itertools.count(1):
+        run = tmp_path / str(cut) / "run"
+        write_run(run, 3, 1, seed=1, layout=Layout.MULTIPAGE)
+        edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+        first = (run.parent / "run.ctc-calls.csv").read_bytes()
+        os.utime(run / "thumbs" / "2_thumb.tif")
+        request = Request(run, checkpoint=checkpoint)
+        with OpenModels() as models:
+            came = power_cut_at(cut, partial(classify_run, request, models, RunReporter(quiet=True)))
+        assert edge_ctc("classify-run", run, "--checkpoint", checkpoint).code == 0
+        assert [row["cell_id"] for row in sorted(rows_of(run), key=lambda row: row["cell_id"])] == ["1", "2", "3"]
+        calls = run.parent / "run.ctc-calls.csv"
+        assert manifest_of(run)["calls"]["sha256"] == hashlib.sha256(calls.read_bytes()).hexdigest()
+        assert list(run.parent.glob(".*")) == [], cut
+        assert first in [path.read_bytes() for path in run.parent.glob("run.ctc-calls*.csv")], cut
+        if not came:
+            break
+    assert cut > 10
