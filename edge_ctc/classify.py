@@ -70,7 +70,7 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
             if is_current(plan, former):
                 return Outcome(plan.place, former, "unchanged", vanished(plan, former))
         manifest = _call(plan, models, former, reporter)
-        return Outcome(plan.place, manifest, "called", sum(file.state == "gone" for file in manifest.inputs))
+        return Outcome(plan.place, manifest, "called", vanished(plan, manifest))
 
 
 def _call(plan: Plan, models: OpenModels, former: Manifest | None, reporter: Reporter) -> Manifest:

@@ -94,7 +94,7 @@ class RunReporter:
     def planned(self, plan: Plan) -> None:
         """The first line of a run: what will call it; then what was left aside."""
         checkpoint = plan.checkpoint
-        self._run_id = display_name(plan.run.run_id)
+        self._run_id = plan.place.run_id
         self._say(
             f"{self._run_id}: checkpoint {checkpoint.name} ({checkpoint.sha256[:12]}), engine {plan.engine}, "
             f"profile {plan.profile.profile.name}"

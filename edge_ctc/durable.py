@@ -30,7 +30,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
 
     Raises:
         ResultsHeldError: another process holds it.
-        ResultsError: the folder cannot be opened.
+        ResultsError: the folder cannot be opened or locked.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -43,6 +43,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
             raise ResultsHeldError(
                 f"{folder}: another edge-ctc writes results here; wait until it has ended"
             ) from error
+        except OSError as error:
+            # Some shares know no locks: without one, two writers could not be told apart.
+            raise _cannot_write(folder, error) from error
         yield
     finally:
         os.close(handle)
@@ -122,11 +125,16 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> str:
 
 def write_bytes(path: Path, content: bytes) -> str:
     """Let `path` appear with `content`. Returns and raises as `write_whole`."""
+    return write_whole(path, writing(content))
+
+
+def writing(content: bytes) -> Callable[[BinaryIO], None]:
+    """What `staged` and `write_whole` take, of content that is at hand."""
 
     def write(file: BinaryIO) -> None:
         file.write(content)
 
-    return write_whole(path, write)
+    return write
 
 
 def copy_whole(source: Path, path: Path) -> None:

@@ -180,7 +180,7 @@ def is_same_file(now: ImageFile, then: InputFile | None) -> bool:
     return then is not None and now.mtime_ns == then.mtime_ns and now.size == then.size
 
 
-def vanished(plan: Plan, former: Manifest) -> int:
-    """How many files of the former calls are gone, where `is_current`: none has come."""
+def vanished(plan: Plan, manifest: Manifest) -> int:
+    """How many files of the calls are gone, where the manifest knows every file that is there."""
     found = sum(len(cell.files) for cell in plan.run.cells)
-    return len(former.inputs) - found
+    return len(manifest.inputs) - found

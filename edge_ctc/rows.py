@@ -60,7 +60,7 @@ class RowMaker:
         unchecked = "unknown" in (pixel_size, description.input.pixel_size_um)
         template = Call(
             schema_version=SCHEMA_VERSION,
-            run_id=display_name(plan.run.run_id),
+            run_id=plan.place.run_id,
             cell_id="",
             cage_row="",
             cage_col="",
@@ -158,7 +158,7 @@ def manifest_of(
     checkpoint = plan.checkpoint
     return Manifest(
         schema_version=1,
-        run_id=display_name(plan.run.run_id),
+        run_id=plan.place.run_id,
         run_folder=plan.run_folder,
         run_state="complete",
         intended_use=intended_use(checkpoint),

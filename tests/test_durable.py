@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -287,6 +289,15 @@ def test_a_folder_at_the_final_name_stays(tmp_path: Path) -> None:
         write_whole(tmp_path / "a.csv", content_of(NEW))
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     assert (tmp_path / "a.csv" / "precious").read_bytes() == OLD
+
+
+def test_a_folder_that_knows_no_locks_is_no_place_for_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_handle: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(ResultsError, match="No locks available"), sole_writer(tmp_path):
+        pass
 
 
 SECOND_WRITER = """

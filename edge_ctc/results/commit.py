@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -162,13 +161,9 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
             }
         )
         content = _TO_JSON.dump_json(written)
-        with durable.staged(place.manifest, lambda file: _write(file, content)) as new_manifest:
+        with durable.staged(place.manifest, durable.writing(content)) as new_manifest:
             if kept is not None:
                 durable.copy_whole(place.calls, kept)
             new_calls.publish()
             new_manifest.publish()
     return written
-
-
-def _write(file: BinaryIO, content: bytes) -> None:
-    file.write(content)
