@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from edge_ctc.cells import Cell
 from edge_ctc.engine.seam import Engine
 from edge_ctc.errors import ImageError
-from edge_ctc.exports.images import decode, read_file
 from edge_ctc.exports.profile import Profile
+from edge_ctc.images.content import decode
+from edge_ctc.images.files import read_file
 from edge_ctc.preprocess import Counts, InputSpec, prepare
 from edge_ctc.quality import flags_of
 

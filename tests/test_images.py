@@ -8,7 +8,8 @@ import pytest
 
 from edge_ctc.cells import ImageFile
 from edge_ctc.errors import ImageError, RunUnreadableError
-from edge_ctc.exports.images import MAX_FILE_BYTES, decode, read_file
+from edge_ctc.images.content import decode
+from edge_ctc.images.files import MAX_FILE_BYTES, read_file
 from edge_ctc.preprocess import Bits
 from tests.images import listed, some_counts, tiff
 

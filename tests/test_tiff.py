@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from edge_ctc.errors import ImageError
-from edge_ctc.exports.strips import decode_page
-from edge_ctc.exports.tiff import MAX_PAGES, MAX_SIDE_PX, read_header
+from edge_ctc.images.strips import decode_page
+from edge_ctc.images.tiff import MAX_PAGES, MAX_SIDE_PX, read_header
 from edge_ctc.preprocess import Counts
 from tests.images import (
     ASCII,

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from edge_ctc.errors import ImageError
-from edge_ctc.exports.tiff import COMPRESSIONS, UNCOMPRESSED, TiffPage
+from edge_ctc.images.tiff import COMPRESSIONS, UNCOMPRESSED, TiffPage
 from edge_ctc.preprocess import Counts
 
 
@@ -16,7 +16,7 @@ def decode_page(content: bytes, page: TiffPage) -> Counts:
 
     Args:
         content: the whole file.
-        page: as `edge_ctc.exports.tiff.read_header` gave it.
+        page: as `edge_ctc.images.tiff.read_header` gave it.
 
     Returns:
         uint8 or uint16 (H, W), exactly the counts stored; read-only where the file is uncompressed.
