@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from edge_ctc import durable
+from edge_ctc.cells import Cell
+from edge_ctc.exports.run_table import read_run_table
 from edge_ctc.models import OpenModels
 from edge_ctc.parity import Parity
 from edge_ctc.pipeline import CellReader, evaluate
@@ -13,7 +15,7 @@ from edge_ctc.plan import Plan, Request, check_same_run, is_current, make_plan, 
 from edge_ctc.results.calls import ranked
 from edge_ctc.results.commit import ResultPlace, commit, read_mended, utc_now
 from edge_ctc.results.manifest import Manifest
-from edge_ctc.rows import Row, RowMaker, manifest_of, reusable
+from edge_ctc.rows import Course, Row, RowMaker, manifest_of, reusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +77,24 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
 
 def _call(plan: Plan, models: OpenModels, former: Manifest | None, reporter: Reporter) -> Manifest:
     started, clock = utc_now(), time.monotonic()
-    rows = reusable(plan, former)
+    table = read_run_table(plan.run, plan.profile.profile)
+    cells = [*plan.cells, *table.without_images.values()]
+    maker = RowMaker.of(plan, table, started)
+    rows = {cell_id: maker.reused(row) for cell_id, row in reusable(plan, former).items()}
     reused = len(rows)
-    reporter.started(sum(cell.cell_id not in rows for cell in plan.run.cells), reused)
-    parity = _compute(plan, models, RowMaker.of(plan, started), rows, reporter)
-    in_order = [rows.pop(cell.cell_id) for cell in plan.run.cells]
+    owed = [cell for cell in cells if cell.cell_id not in rows]
+    reporter.started(len(owed), reused)
+    parity = _compute(plan, models, maker, owed, rows, reporter)
+    in_order = [rows.pop(cell.cell_id) for cell in cells]
     in_order += rows.values()  # of cells that have no file any more
-    manifest = manifest_of(plan, in_order, reused, parity, started, time.monotonic() - clock)
+    manifest = manifest_of(plan, in_order, table, Course(reused, parity, started, time.monotonic() - clock))
     return commit(plan.place, ranked(row.call for row in in_order), manifest, former)
 
 
 def _compute(
-    plan: Plan, models: OpenModels, maker: RowMaker, rows: dict[str, Row], reporter: Reporter
+    plan: Plan, models: OpenModels, maker: RowMaker, owed: list[Cell], rows: dict[str, Row], reporter: Reporter
 ) -> Parity | None:
-    """Add the rows that are still owed to `rows`, by cell id."""
-    owed = [cell for cell in plan.run.cells if cell.cell_id not in rows]
+    """Add the rows that are owed to `rows`, by cell id."""
     if not owed:
         return None
     engine, parity = models.engine(plan.checkpoint)

@@ -17,7 +17,7 @@ EdgeCtcError
 ```
 
 Every message names the thing, what was found, what was expected, and what to do. Foreign exceptions
-are translated once, where they enter, with `from`. Exit codes are given in `edge_ctc.cli` alone.
+are translated once, where they enter, with `from`. Exit codes are given in `edge_ctc.cli.exits` alone.
 """
 
 

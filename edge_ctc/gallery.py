@@ -11,8 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from edge_ctc import durable
 from edge_ctc.cells import Cell
 from edge_ctc.errors import NotARunError, ResultsError
+from edge_ctc.exports.choose import choose_profile
+from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import LoadedProfile, built_in_profiles
-from edge_ctc.exports.runs import choose_profile, list_files, read_run
+from edge_ctc.exports.runs import read_run
 from edge_ctc.pipeline import CellReader
 from edge_ctc.preprocess import ChannelInput, Counts
 from edge_ctc.results.calls import Call, read_calls

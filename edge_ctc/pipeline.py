@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from edge_ctc.cells import Cell
 from edge_ctc.engine.seam import Engine
 from edge_ctc.errors import ImageError
+from edge_ctc.exports.channels import channels_of
 from edge_ctc.exports.profile import Profile
-from edge_ctc.images.content import decode
 from edge_ctc.images.files import read_file
+from edge_ctc.images.focus import sharpest
 from edge_ctc.preprocess import Counts, InputSpec, prepare
 from edge_ctc.quality import flags_of
 
@@ -89,7 +90,7 @@ class CellReader:
     def counts(self, cell: Cell) -> tuple[list[Counts], Evidence]:
         """One (H, W) array of counts per channel in network order, empty where there is a problem. Raises as `read`."""
         wanted = self.spec.channel_names
-        by_channel: dict[str, Counts] = {}
+        planes: dict[str, list[Counts]] = {name: [] for name in wanted}
         sha256: list[str | None] = []
         failed: list[str] = []
         problems: list[str] = []
@@ -98,36 +99,38 @@ class CellReader:
             content = None
             try:
                 content = read_file(self.folder, file)
-                images = decode(content, file.name, *self._pages(shown, channel), self.profile.bits)
-                by_channel.update(zip(shown, images, strict=True))
+                for name, image in channels_of(content, file.name, self.profile, shown).items():
+                    planes[name].append(image)
             except ImageError as error:
                 failed.append(file.name)
                 problems.append(str(error))
             sha256.append(None if content is None else hashlib.sha256(content).hexdigest())
         missing, structural = self._structure(cell)
         problem = "; ".join(structural + problems)
-        counts = [] if problem else [by_channel[name] for name in wanted]
+        counts = [] if problem else [_in_focus(planes[name]) for name in wanted]
         flags = flags_of(counts, self.profile.bits)
         return counts, Evidence(cell, tuple(sha256), tuple(failed), missing, problem, flags)
 
-    def _pages(self, shown: Sequence[str], channel: str | None) -> tuple[list[int], int]:
-        if channel is not None:
-            return [0], 1
-        order = self.profile.channel_names
-        return [order.index(name) for name in shown], len(order)
-
     def _structure(self, cell: Cell) -> tuple[tuple[str, ...], list[str]]:
         """The missing channels, and what is wrong with the set of files."""
-        wanted = self.spec.channel_names
-        found = list(cell.channels)
-        whole = None in found
-        missing = () if whole else tuple(name for name in wanted if name not in found)
+        missing = () if None in cell.channels else tuple(n for n in self.spec.channel_names if n not in cell.channels)
         problems = [f"channel {name} is missing" for name in missing]
-        for channel in dict.fromkeys(found):
-            if found.count(channel) > 1:
-                names = [file.name for file, shown in zip(cell.files, found, strict=True) if shown == channel]
+        if self.profile.intensity != self.spec.intensity:
+            problems.append(
+                f"intensities: the profile says {self.profile.intensity}, the checkpoint was trained on "
+                f"{self.spec.intensity}; use a checkpoint trained on such images"
+            )
+        claims = list(zip(cell.channels, cell.planes or (None,) * len(cell.files), strict=True))
+        for channel, plane in dict.fromkeys(claims):
+            rivals = [one for one in claims if one[0] == channel and (one[1] == plane or None in (one[1], plane))]
+            if len(rivals) > 1:
+                names = [file.name for file, one in zip(cell.files, claims, strict=True) if one in rivals]
                 problems.append(f"ambiguous: {', '.join(names)} all claim {channel or 'the cell'}")
-        return missing, problems
+        return missing, list(dict.fromkeys(problems))
+
+
+def _in_focus(planes: Sequence[Counts]) -> Counts:
+    return planes[0] if len(planes) == 1 else planes[sharpest(planes)]
 
 
 def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Iterator[list[ScoredCell]]:

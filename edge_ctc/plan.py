@@ -1,16 +1,18 @@
 """What is asked for one run, and all that is settled before its first cell is read."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_ctc import __version__
-from edge_ctc.cells import ImageFile
+from edge_ctc.cells import Cell, CsvDialect, ImageFile
 from edge_ctc.checkpoint import Checkpoint, read_description, shipped_checkpoints
 from edge_ctc.engine import choice
 from edge_ctc.errors import ConfigError, NotARunError, ResultsError
+from edge_ctc.exports.choose import choose_profile
+from edge_ctc.exports.listing import absolute, display_name, list_files
 from edge_ctc.exports.profile import LoadedProfile, Profile
-from edge_ctc.exports.runs import Run, absolute, choose_profile, display_name, list_files, read_run
+from edge_ctc.exports.runs import Run, read_run
 from edge_ctc.models import OpenModels
 from edge_ctc.preprocess import check_fit
 from edge_ctc.results.commit import ResultPlace, utc_now
@@ -33,12 +35,14 @@ class Request:
         profile: None: the one built-in profile that accounts for every file.
         checkpoint: its folder; None: the shipped reference whose channels the profile declares.
         out: the folder for the results; None: beside the run.
+        csv: how the calls are written; None: as the profile says.
     """
 
     run: Path
     profile: LoadedProfile | None = None
     checkpoint: Path | None = None
     out: Path | None = None
+    csv: CsvDialect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +50,26 @@ class Plan:
     """All that is settled before the first cell is read.
 
     Attributes:
-        run: its cells hold only files of channels that the checkpoint takes.
+        run: as its profile reads it.
+        cells: of the run, with only the files of channels that the checkpoint takes.
         profile: how the run was read.
         checkpoint: what will call it.
         engine: description of the engine that will compute.
         place: where the results belong.
         run_folder: the run as seen from the results' folder: what is moved together stays together.
         files_on_disk: regular files under the run.
+        csv: how the calls are written.
     """
 
     run: Run
+    cells: tuple[Cell, ...]
     profile: LoadedProfile
     checkpoint: Checkpoint
     engine: str
     place: ResultPlace
     run_folder: str
     files_on_disk: int
+    csv: CsvDialect
 
 
 def make_plan(request: Request, models: OpenModels) -> Plan:
@@ -82,13 +90,15 @@ def make_plan(request: Request, models: OpenModels) -> Plan:
     wanted = checkpoint.input.channel_names
     place = _made(result_place(request.run, request.out))
     return Plan(
-        run=replace(run, cells=tuple(cell.only(wanted) for cell in run.cells)),
+        run=run,
+        cells=tuple(cell.only(wanted) for cell in run.cells),
         profile=profile,
         checkpoint=checkpoint,
         engine=choice.description("fp32"),
         place=place,
         run_folder=display_name(os.path.relpath(os.path.realpath(listing.folder), os.path.realpath(place.folder))),
         files_on_disk=len(listing.files),
+        csv=request.csv or profile.profile.csv,
     )
 
 
@@ -163,7 +173,10 @@ def is_same_model(plan: Plan, former: Manifest) -> bool:
 
 def is_current(plan: Plan, former: Manifest) -> bool:
     """Whether nothing is owed: the same model, and no file added or changed since. Files that vanish owe nothing."""
-    if former.run_state != "complete" or not is_same_model(plan, former):
+    if former.run_state != "complete" or not is_same_model(plan, former) or former.calls.csv != plan.csv:
+        return False
+    tables = {file.name: file for file in former.tables}
+    if not all(is_same_file(file, tables.get(file.name)) for file in plan.run.tables):
         return False
     known = {file.name: file for file in former.inputs}
     without_images = set(former.cells_without_images)
@@ -171,7 +184,7 @@ def is_current(plan: Plan, former: Manifest) -> bool:
         all(is_same_file(file, known.get(file.name)) for file in cell.files)
         if cell.files
         else cell.cell_id in without_images
-        for cell in plan.run.cells
+        for cell in plan.cells
     )
 
 
@@ -182,5 +195,5 @@ def is_same_file(now: ImageFile, then: InputFile | None) -> bool:
 
 def vanished(plan: Plan, manifest: Manifest) -> int:
     """How many files of the calls are gone, where the manifest knows every file that is there."""
-    found = sum(len(cell.files) for cell in plan.run.cells)
+    found = sum(len(cell.files) for cell in plan.cells)
     return len(manifest.inputs) - found

@@ -19,6 +19,8 @@ Counts = NDArray[np.uint8] | NDArray[np.uint16]
 Unknown = Literal["unknown"]
 PixelSize = Annotated[float, Field(gt=0, le=10)] | Unknown
 Bits = Literal[8, 12, 16] | Unknown
+Intensity = Literal["counts", "display"]
+"""What a pixel's value means: the camera's counts, or a shade that was stretched to be looked at."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 _PIXEL_SIZE_TOLERANCE = 0.01
@@ -52,6 +54,7 @@ class InputSpec(StrictModel):
         dtype: of the image files; another one is refused, since its counts mean something else.
         bits: used bits per count, where known.
         pixel_size_um: micrometres per pixel, where known.
+        intensity: what it learned from; images of the other kind are refused.
     """
 
     channels: Annotated[tuple[ChannelInput, ...], Field(min_length=1)]
@@ -59,6 +62,7 @@ class InputSpec(StrictModel):
     dtype: Literal["uint8", "uint16"]
     bits: Bits = "unknown"
     pixel_size_um: PixelSize = "unknown"
+    intensity: Intensity = "counts"
 
     @model_validator(mode="after")
     def _channels_differ(self) -> Self:

@@ -9,6 +9,8 @@ from edge_ctc.preprocess import Bits, Counts
 SATURATED = "saturated"
 EMPTY = "empty"
 PIXEL_SIZE_UNCHECKED = "pixel_size_unchecked"
+DISPLAY_STRETCHED = "display_stretched"
+NOT_IN_TABLE = "not_in_table"
 
 SATURATED_SHARE = 0.01
 """Share of a channel's pixels at full scale from which its intensity is no longer a measurement [assumed]."""

@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from edge_ctc import __version__
 from edge_ctc.cells import Cell, Verdict
 from edge_ctc.checkpoint import Checkpoint
 from edge_ctc.decision import NOT_EVALUABLE, decide
-from edge_ctc.exports.runs import display_name
+from edge_ctc.exports.listing import display_name
+from edge_ctc.exports.run_table import RunTable
 from edge_ctc.parity import Parity
 from edge_ctc.pipeline import Evidence, ScoredCell
 from edge_ctc.plan import Plan, is_same_file, is_same_model
-from edge_ctc.quality import PIXEL_SIZE_UNCHECKED
+from edge_ctc.quality import DISPLAY_STRETCHED, NOT_IN_TABLE, PIXEL_SIZE_UNCHECKED
 from edge_ctc.results.calls import SCHEMA_VERSION, Call, read_calls
 from edge_ctc.results.manifest import (
     CallsIdentity,
@@ -23,12 +25,14 @@ from edge_ctc.results.manifest import (
     Manifest,
     ProfileIdentity,
     Replay,
+    TableSums,
 )
 
 RESEARCH_USE = "RUO: for research use only, not for diagnosis"
 
 _NAMES_SHOWN = 20
 _UNREAD = "unread"
+_NO_IMAGE = "no image: the run's table names the cell, no file shows it"
 _ZEROS = "0" * 64
 
 
@@ -46,18 +50,19 @@ class RowMaker:
 
     Attributes:
         checkpoint: whose thresholds and calibration decide.
+        table: of the run.
         template: a row with all that is the same for every cell of the run.
     """
 
     checkpoint: Checkpoint
+    table: RunTable
     template: Call
 
     @classmethod
-    def of(cls, plan: Plan, classified_at_utc: str) -> "RowMaker":
+    def of(cls, plan: Plan, table: RunTable, classified_at_utc: str) -> "RowMaker":
         """For the run of `plan`."""
         description = plan.checkpoint.description
         pixel_size = plan.profile.profile.pixel_size_um
-        unchecked = "unknown" in (pixel_size, description.input.pixel_size_um)
         template = Call(
             schema_version=SCHEMA_VERSION,
             run_id=plan.place.run_id,
@@ -70,7 +75,7 @@ class RowMaker:
             threshold_ctc=description.thresholds.ctc,
             threshold_review=description.thresholds.review,
             ood_score=None,
-            flags=(PIXEL_SIZE_UNCHECKED,) if unchecked else (),
+            flags=_flags_of_run(plan),
             reason="",
             channels_used=(),
             channels_missing=(),
@@ -87,7 +92,7 @@ class RowMaker:
             run_state="complete",
             intended_use=intended_use(plan.checkpoint),
         )
-        return cls(plan.checkpoint, template)
+        return cls(plan.checkpoint, table, template)
 
     def row(self, scored: ScoredCell) -> Row:
         """The row of one cell."""
@@ -95,20 +100,64 @@ class RowMaker:
         decision = NOT_EVALUABLE
         if scored.score is not None:
             decision = decide(scored.score, description.thresholds, description.calibration)
+        cage = self._cage(evidence.cell.cell_id)
         call = replace(
             self.template,
             cell_id=evidence.cell.cell_id,
+            cage_row=cage.row,
+            cage_col=cage.col,
             verdict=decision.verdict,
             p_ctc=decision.p_ctc,
             score=scored.score,
-            flags=evidence.flags + self.template.flags if evidence.flags else self.template.flags,
-            reason=evidence.problem or decision.reason,
+            flags=evidence.flags + self.template.flags + cage.flags,
+            reason=_NO_IMAGE
+            if evidence.cell.cell_id in self.table.without_images
+            else evidence.problem or decision.reason,
             channels_used=() if evidence.problem else description.input.channel_names,
             channels_missing=evidence.channels_missing,
             image_files=tuple(file.name for file in evidence.cell.files),
             image_sha256=tuple(sha256 or _UNREAD for sha256 in evidence.sha256),
         )
         return Row(call, _inputs(evidence))
+
+    def reused(self, row: Row) -> Row:
+        """A former row with what the run's table says now; as it was where there is no table to go by."""
+        if not self.table.rows:
+            return row
+        cage = self._cage(row.call.cell_id)
+        flags = tuple(flag for flag in row.call.flags if flag != NOT_IN_TABLE) + cage.flags
+        if (row.call.cage_row, row.call.cage_col, row.call.flags) == (cage.row, cage.col, flags):
+            return row
+        return Row(replace(row.call, cage_row=cage.row, cage_col=cage.col, flags=flags), row.inputs)
+
+    def _cage(self, cell_id: str) -> "_Cage":
+        listed = self.table.rows.get(cell_id)
+        if listed is None:
+            return _NOT_LISTED if self.table.rows else _NO_TABLE
+        return _Cage(listed.cage_row, listed.cage_col, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Cage:
+    """What the run's table says of a cell."""
+
+    row: str
+    col: str
+    flags: tuple[str, ...]
+
+
+_NO_TABLE = _Cage("", "", ())
+_NOT_LISTED = _Cage("", "", (NOT_IN_TABLE,))
+
+
+def _flags_of_run(plan: Plan) -> tuple[str, ...]:
+    profile = plan.profile.profile
+    flags = []
+    if "unknown" in (profile.pixel_size_um, plan.checkpoint.input.pixel_size_um):
+        flags.append(PIXEL_SIZE_UNCHECKED)
+    if profile.intensity == "display":
+        flags.append(DISPLAY_STRETCHED)
+    return tuple(flags)
 
 
 def intended_use(checkpoint: Checkpoint) -> str:
@@ -128,7 +177,7 @@ def reusable(plan: Plan, former: Manifest | None) -> dict[str, Row]:
     """Former rows, by cell id, of cells to which no file was added and none changed, if the same model called them.
 
     Files that have vanished make no work: the row of such a cell, even of one without any file left, stays as it
-    was made, and its files are marked as gone.
+    was made, and its files are marked as gone. So does the row of a cell that only a table named, if that is gone.
 
     Raises:
         ResultsError: the former calls cannot be read.
@@ -136,8 +185,9 @@ def reusable(plan: Plan, former: Manifest | None) -> dict[str, Row]:
     if former is None or not is_same_model(plan, former):
         return {}
     known = {file.name: file for file in former.inputs}
-    cells = {cell.cell_id: cell for cell in plan.run.cells}
-    rows = ((call, _former_row(call, cells.get(call.cell_id), known)) for call in read_calls(plan.place.calls))
+    cells = {cell.cell_id: cell for cell in plan.cells}
+    calls = [call for call in read_calls(plan.place.calls) if call.image_files or not plan.run.tables]
+    rows = ((call, _former_row(call, cells.get(call.cell_id), known)) for call in calls)
     return {call.cell_id: row for call, row in rows if row is not None}
 
 
@@ -151,11 +201,27 @@ def _former_row(call: Call, cell: Cell | None, known: dict[str, InputFile]) -> R
     return Row(call, tuple(file if file.name in present else replace(file, state="gone") for file in inputs))
 
 
-def manifest_of(
-    plan: Plan, rows: Sequence[Row], reused: int, parity: Parity | None, started_at_utc: str, seconds: float
-) -> Manifest:
-    """The manifest of the rows, still without the identity of the calls file that it will commit."""
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the calling of one run went.
+
+    Attributes:
+        reused: rows that were taken from the former calls.
+        parity: of the replay, if the engine was wanted.
+        started_at_utc: ISO 8601.
+        seconds: on the clock.
+    """
+
+    reused: int
+    parity: Parity | None
+    started_at_utc: str
+    seconds: float
+
+
+def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course) -> Manifest:
+    """The manifest of the rows, still without the sums of the calls file that it will commit."""
     checkpoint = plan.checkpoint
+    tables = _table_files(plan, table)
     return Manifest(
         schema_version=1,
         run_id=plan.place.run_id,
@@ -172,22 +238,24 @@ def manifest_of(
             calibration=checkpoint.description.calibration,
         ),
         profile=ProfileIdentity(name=plan.profile.profile.name, sha256=plan.profile.sha256),
-        started_at_utc=started_at_utc,
-        finished_at_utc=started_at_utc,
-        seconds=round(seconds, 3),
+        started_at_utc=course.started_at_utc,
+        finished_at_utc=course.started_at_utc,
+        seconds=round(course.seconds, 3),
         files=_file_sums(plan, rows),
         cells=_cell_sums(rows),
         verdicts=_verdicts(rows),
         flags=dict(Counter(flag for row in rows for flag in row.call.flags)),
-        cells_reused=reused,
+        cells_reused=course.reused,
         first_problem=_first_problem(rows),
-        replay=None if parity is None else _replay(parity),
+        replay=None if course.parity is None else _replay(course.parity),
         unaccounted_files=len(plan.run.unaccounted),
         cells_without_images=tuple(row.call.cell_id for row in rows if not row.inputs),
         unaccounted=tuple(display_name(file.name) for file in plan.run.unaccounted[:_NAMES_SHOWN]),
         links_not_followed=len(plan.run.links),
+        table=_table_sums(rows, table) if tables else None,
+        tables=tables,
         superseded=None,
-        calls=CallsIdentity(name=plan.place.calls.name, sha256=_ZEROS, rows=len(rows)),
+        calls=CallsIdentity(name=plan.place.calls.name, sha256=_ZEROS, rows=len(rows), csv=plan.csv),
         inputs=tuple(file for row in rows for file in row.inputs),
     )
 
@@ -195,6 +263,20 @@ def manifest_of(
 def _first_problem(rows: Sequence[Row]) -> str | None:
     problems = (f"{row.call.cell_id}: {row.call.reason}" for row in rows if row.call.score is None)
     return next(problems, None)
+
+
+def _table_files(plan: Plan, table: RunTable) -> tuple[InputFile, ...]:
+    state: Literal["used", "failed"] = "failed" if table.problem else "used"
+    return tuple(InputFile(file.name, file.size, file.mtime_ns, table.sha256, state) for file in plan.run.tables)
+
+
+def _table_sums(rows: Sequence[Row], table: RunTable) -> TableSums:
+    return TableSums(
+        cells=len(table.rows),
+        without_images=len(table.without_images),
+        not_in_table=sum(NOT_IN_TABLE in row.call.flags for row in rows),
+        problem=table.problem,
+    )
 
 
 def _file_sums(plan: Plan, rows: Sequence[Row]) -> FileSums:

@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from edge_ctc.classify import classify_run
-from edge_ctc.console import RunReporter
+from edge_ctc.console.runs import RunReporter
 from edge_ctc.models import OpenModels
 from edge_ctc.plan import Request
 from edge_ctc.simulate import Layout, write_run

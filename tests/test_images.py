@@ -8,11 +8,13 @@ import pytest
 
 from edge_ctc.cells import ImageFile
 from edge_ctc.errors import ImageError, RunUnreadableError
-from edge_ctc.images.content import decode
+from edge_ctc.images.content import check_bits, decode, open_image
 from edge_ctc.images.files import MAX_FILE_BYTES, read_file
 from edge_ctc.preprocess import Bits
 from tests.images import listed, some_counts, tiff
+from tests.pictures import PALETTE, bmp, png
 
+COUNTS = some_counts(9, 9, 8)
 CONTENT = tiff(some_counts(9, 9))
 
 
@@ -139,3 +141,46 @@ def test_a_single_count_beyond_the_declared_depth_is_refused(bits: Bits, largest
 def test_an_error_begins_with_the_name_of_the_file() -> None:
     with pytest.raises(ImageError, match=r"^0017_BF\.tif: expected a TIFF, got a PNG file"):
         decode(b"\x89PNG\r\n\x1a\n", "0017_BF.tif", [0], 1, "unknown")
+
+
+FILES = {"TIFF": tiff(COUNTS), "PNG": png(COUNTS), "BMP": bmp(COUNTS)}
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.TIFF", "b/a.b.Tif", "a.png", "a.PNG", "a.bmp", "a.Bmp"])
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_is_what_its_name_promises_or_refused(kind: str, name: str) -> None:
+    if name.rpartition(".")[2].upper().startswith(kind[:3]):
+        image = open_image(FILES[kind], name)
+        assert (image.pages, image.channel_names) == (1, ())
+        np.testing.assert_array_equal(image.page(0), COUNTS)
+    else:
+        with pytest.raises(ImageError, match=f"^{name}: expected a (TIFF|PNG|BMP), got a {kind} file; export it as"):
+            open_image(FILES[kind], name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "tif", ".tif", "a.tif.gz", "a."])
+def test_a_name_that_promises_no_image_is_refused(name: str) -> None:
+    with pytest.raises(ImageError, match=f"^{name}: expected a name that ends in .tif, .tiff, .png, .bmp, got"):
+        open_image(FILES["TIFF"], name)
+
+
+@pytest.mark.parametrize("index", [-1, 1])
+def test_a_page_that_is_not_there_is_refused(index: int) -> None:
+    with pytest.raises(ImageError, match=rf"^a\.png: expected a page {index + 1}, the file holds 1"):
+        open_image(FILES["PNG"], "a.png").page(index)
+
+
+def test_nothing_is_decoded_before_a_page_is_asked_for() -> None:
+    spoilt = np.full((2, 2), 7, np.uint8)
+    image = open_image(png(spoilt, colour_type=PALETTE, more=[(b"PLTE", bytes(3))]), "a.png")
+    with pytest.raises(ImageError, match=r"^a\.png: torn: expected indices below 1"):
+        image.page(0)
+
+
+@pytest.mark.parametrize("content", FILES.values(), ids=FILES)
+def test_no_kind_of_file_may_hold_counts_beyond_the_declared_depth(content: bytes) -> None:
+    kind = {"I": "tif", "\x89": "png", "B": "bmp"}[chr(content[0])]
+    image = open_image(content, f"a.{kind}")
+    check_bits(image.page(0), 8, image.name)
+    with pytest.raises(ImageError, match=rf"^a\.{kind}: expected counts of 8 bits as the profile says, got 256"):
+        check_bits(np.full((2, 2), 256, np.uint16), 8, image.name)

@@ -12,8 +12,9 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 
+from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import load_profile
-from edge_ctc.exports.runs import list_files, read_run
+from edge_ctc.exports.runs import read_run
 from edge_ctc.pipeline import CellReader
 from edge_ctc.preprocess import InputSpec
 from tests.checkpoints import write_checkpoint

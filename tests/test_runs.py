@@ -8,8 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_ctc.errors import NotARunError, RunMissingError, RunUnreadableError
-from edge_ctc.exports.profile import Profile, load_profile
-from edge_ctc.exports.runs import Run, choose_profile, display_name, list_files, read_run
+from edge_ctc.exports.choose import choose_profile
+from edge_ctc.exports.listing import display_name, find_runs, list_files
+from edge_ctc.exports.profile import FocalPlane, Profile, load_profile
+from edge_ctc.exports.runs import Run, read_run
 
 FLAT = load_profile("flat").profile
 
@@ -55,8 +57,8 @@ def test_every_file_on_disk_is_accounted_for_exactly_once(names: set[str]) -> No
         listing = list_files(with_files(Path(folder), names))
     run = read_run(listing, FLAT)
     of_cells = [file.name for cell in run.cells for file in cell.files]
-    ignored, unaccounted = ([file.name for file in files] for files in (run.ignored, run.unaccounted))
-    assert sorted(of_cells + ignored + unaccounted) == sorted(names)
+    others = [file.name for file in (*run.tables, *run.ignored, *run.unaccounted)]
+    assert sorted(of_cells + others) == sorted(names)
     assert len(set(ids_of(run))) == len(run.cells)
 
 
@@ -110,13 +112,19 @@ def test_links_are_counted_and_never_followed(tmp_path: Path) -> None:
         "run.truth.csv",
         "run.ctc-gallery/sheet.png",
         ".run.ctc-calls.csv.tmp-old",
-        "cells.csv",
-        "tables/cells.csv",
+        "run.ctc-probe/profile.toml",
     ],
 )
 def test_what_is_no_image_by_its_name_is_ignored(tmp_path: Path, name: str) -> None:
     run = read_run(list_files(with_files(tmp_path, [name])), FLAT)
     assert [file.name for file in run.ignored] == [name]
+
+
+@pytest.mark.parametrize("name", ["cells.csv", "Cells.CSV"])
+def test_the_table_is_told_from_images_and_from_other_tables(tmp_path: Path, name: str) -> None:
+    run = read_run(list_files(with_files(tmp_path, [name, "tables/cells.csv", "other.csv"])), FLAT)
+    assert [file.name for file in run.tables] == [name]
+    assert [file.name for file in run.unaccounted] == ["other.csv", "tables/cells.csv"]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "1_BF.tif", "Images/1_PerCP.tif", "Images/Thumbs.db.tif", "tmp"])
@@ -165,7 +173,10 @@ def test_digits_of_other_scripts_in_an_id_sort_somehow(tmp_path: Path) -> None:
 def test_every_built_in_layout_is_recognised(tmp_path: Path) -> None:
     flat = with_files(tmp_path / "a", ["Images/1_BF.tif", "cells.csv", "Thumbs.db"])
     pages = with_files(tmp_path / "b", ["thumbs/1_thumb.tif", "thumbs/1_segm.tif", "DONE.txt"])
-    for folder, name in ((flat, "flat"), (pages, "multipage")):
+    folders = with_files(tmp_path / "c", ["Cell_1/BF.png", "Cell_1/PE.png", "cells.csv"])
+    montages = with_files(tmp_path / "d", ["d_cell-1.png", "cells.csv"])
+    found = ((flat, "flat"), (pages, "multipage"), (folders, "per-cell"), (montages, "montage"))
+    for folder, name in found:
         loaded, run = choose_profile(list_files(folder))
         assert loaded == load_profile(name)
         assert ids_of(run) == ["1"]
@@ -174,10 +185,10 @@ def test_every_built_in_layout_is_recognised(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        (["cells.csv"], "its 1 files .flat: no image; multipage: no image"),
+        (["cells.csv"], "its 1 files .flat: no image; montage: no image; multipage: no image; per-cell: no image"),
         (
             ["Images/1_BF.tif", "thumbs/1_thumb.tif"],
-            "flat: 1 cells, 1 files not .*thumbs/1_thumb.tif; multipage: 1 cell",
+            "flat: 1 cells, 1 files not .*thumbs/1_thumb.tif; .*multipage: 1 cell",
         ),
         ([f"{letter}.txt" for letter in "abcd"], "flat: 0 cells, 4 files not accounted for: a.txt, b.txt, c.txt, …"),
         (["a\nb\x1b[2J"], r"not accounted for: a\\nb\\x1b\[2J"),
@@ -255,3 +266,77 @@ def test_a_shown_name_is_printable_and_a_plain_one_is_itself(text: str, raw: byt
         shown = display_name(name)
         assert shown.isprintable()
         assert shown == name or not name.isprintable()
+
+
+PLANES = Profile.model_validate(
+    {
+        "schema_version": 1,
+        "name": "planes",
+        "layout": "per-cell",
+        "images": ("Cell_{cell_id}/{channel}.png", "Cell_{cell_id}/{channel}_z{plane}.png"),
+        "channels": ({"name": "BF"}, {"name": "DAPI"}),
+        "focal_plane": {"rule": "sharpest"},
+    }
+)
+
+
+def of_planes(names: list[str], folder: Path, **focal_plane: str) -> Run:
+    wanted = PLANES.model_copy(update={"focal_plane": FocalPlane.model_validate(focal_plane)})
+    return read_run(list_files(with_files(folder, names)), wanted)
+
+
+STACK = [f"Cell_1/BF_z{plane}.png" for plane in ("-4", "0", "4", "10")] + ["Cell_1/DAPI.png"]
+
+
+def test_the_sharpest_of_the_planes_is_chosen_among_all_of_them(tmp_path: Path) -> None:
+    (cell,) = of_planes(STACK, tmp_path, rule="sharpest").cells
+    assert cell.channels == ("BF",) * 4 + ("DAPI",)
+    assert cell.planes == ("-4", "0", "10", "4", None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [({"rule": "middle"}, "Cell_1/BF_z0.png"), ({"rule": "named", "plane": "10"}, "Cell_1/BF_z10.png")],
+)
+def test_a_plane_that_is_not_read_is_ignored_by_name(tmp_path: Path, rule: dict[str, str], kept: str) -> None:
+    run = of_planes(STACK, tmp_path, **rule)
+    (cell,) = run.cells
+    assert [file.name for file in cell.files] == [kept, "Cell_1/DAPI.png"]
+    assert len(run.ignored) == 3
+
+
+def test_the_middle_of_an_even_number_of_planes_is_the_lower_one_by_number(tmp_path: Path) -> None:
+    (cell,) = of_planes([f"Cell_1/BF_z{plane}.png" for plane in (10, 9, 2, 11)], tmp_path, rule="middle").cells
+    assert cell.planes == ("9",)
+
+
+def test_a_named_plane_that_is_not_there_leaves_its_channel_without_a_file(tmp_path: Path) -> None:
+    (cell,) = of_planes(STACK, tmp_path, rule="named", plane="7").cells
+    assert cell.channels == ("DAPI",)
+
+
+def exported(folder: Path, *runs: str) -> Path:
+    for run in runs:
+        (folder / run).mkdir(parents=True)
+    return folder
+
+
+def test_a_glob_says_which_folders_are_runs(tmp_path: Path) -> None:
+    export = exported(tmp_path, "P1/2026-01-02/run1", "P1/2026-01-02/.hidden", "P2/2026-01-03/run1", "p3/@eaDir/x")
+    (export / "P1" / "notes.txt").write_text("")
+    assert [path.name for path in find_runs(export, "*")] == ["P1", "P2", "p3"]
+    deep = find_runs(export, "*/*/*")
+    assert [str(path.relative_to(export)) for path in deep] == ["P1/2026-01-02/run1", "P2/2026-01-03/run1"]
+    assert [path.name for path in find_runs(export, "P?")] == ["P1", "P2", "p3"]
+    assert find_runs(export, "*/*/*/*") == ()
+
+
+def test_a_link_to_a_run_is_no_run(tmp_path: Path) -> None:
+    export = exported(tmp_path, "out/real", "export/one")
+    (export / "export" / "link").symlink_to(export / "out" / "real")
+    assert [path.name for path in find_runs(export / "export", "*")] == ["one"]
+
+
+def test_an_export_folder_that_is_not_there_is_missing_not_empty(tmp_path: Path) -> None:
+    with pytest.raises(RunMissingError, match="no such folder"):
+        find_runs(tmp_path / "absent", "*")

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from edge_ctc.classify import classify_run
-from edge_ctc.console import RunReporter
+from edge_ctc.console.runs import RunReporter
 from edge_ctc.models import OpenModels
 from edge_ctc.plan import Request
 from edge_ctc.results.calls import read_calls

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from edge_ctc.cells import Cell
 from edge_ctc.errors import ConfigError, DataError, ImageError, InputMissingError, NotARunError, RunUnreadableError
+from edge_ctc.exports.choose import choose_profile
+from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import LoadedProfile, Profile
-from edge_ctc.exports.runs import Run, choose_profile, list_files, read_run
+from edge_ctc.exports.runs import Run, read_run
 from edge_ctc.pipeline import CellReader
-from edge_ctc.preprocess import Bits, ChannelInput, Counts, InputSpec, PixelSize, prepare
+from edge_ctc.preprocess import Bits, ChannelInput, Counts, InputSpec, Intensity, PixelSize, prepare
 from edge_ctc.toml_file import did_you_mean
 from trainer.labels import Label
 from trainer.progress import Reporter
@@ -57,6 +59,7 @@ class Dataset:
         dtype: of all images.
         bits: used bits per count, as the profiles declare them.
         pixel_size_um: as the profiles declare it.
+        intensity: as the profiles declare it.
     """
 
     cells: tuple[LabelledCell, ...]
@@ -66,6 +69,7 @@ class Dataset:
     dtype: Literal["uint8", "uint16"]
     bits: Bits
     pixel_size_um: PixelSize
+    intensity: Intensity
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +150,11 @@ def _open(folder: Path, profile: LoadedProfile | None) -> _OpenRun:
     return _OpenRun(run, profile.profile)
 
 
-def _agreed(profiles: Sequence[Profile]) -> tuple[Bits, PixelSize]:
-    declared = {(profile.bits, profile.pixel_size_um) for profile in profiles}
+def _agreed(profiles: Sequence[Profile]) -> tuple[Bits, PixelSize, Intensity]:
+    declared = {(profile.bits, profile.pixel_size_um, profile.intensity) for profile in profiles}
     if len(declared) > 1:
         raise ConfigError(
-            f"profiles {sorted({profile.name for profile in profiles})}: bits and pixel_size_um differ "
+            f"profiles {sorted({profile.name for profile in profiles})}: bits, pixel_size_um or intensity differ "
             f"({sorted(declared, key=str)}); one network takes one kind of image, train on runs of one kind"
         )
     return declared.pop()
@@ -172,7 +176,9 @@ def _channels(opened: dict[str, _OpenRun], wanted: tuple[str, ...] | Literal["al
 def _read(one: _OpenRun, labels: Sequence[Label], channels: tuple[str, ...]) -> list[LabelledCell | LeftOut]:
     cells = {cell.cell_id: cell.only(channels) for cell in one.run.cells}
     # What the network will take is known only after all cells are read: the reader needs the channels alone.
-    spec = InputSpec(channels=_raw(channels), side_px=_SMALLEST_SIDE_PX, dtype="uint16")
+    spec = InputSpec(
+        channels=_raw(channels), side_px=_SMALLEST_SIDE_PX, dtype="uint16", intensity=one.profile.intensity
+    )
     reader = CellReader(one.run.folder, one.profile, spec)
     for label in labels:
         if label.cell_id not in cells:

@@ -44,6 +44,7 @@ def input_spec(train: Sequence[LabelledCell], dataset: Dataset, recipe: Recipe) 
             dtype=dataset.dtype,
             bits=dataset.bits,
             pixel_size_um=dataset.pixel_size_um,
+            intensity=dataset.intensity,
         )
     except ValidationError as error:
         raise DataError(f"images of {largest} px: {error.errors()[0]['msg']}; name side_px in the recipe") from error

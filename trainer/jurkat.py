@@ -24,7 +24,7 @@ from sklearn.model_selection import StratifiedKFold
 from edge_ctc.cells import Verdict
 from edge_ctc.classify import classify_run
 from edge_ctc.cli import run_app
-from edge_ctc.console import RunReporter
+from edge_ctc.console.runs import RunReporter
 from edge_ctc.errors import DataError, InputMissingError, ResultsError
 from edge_ctc.exports.profile import LoadedProfile, load_profile
 from edge_ctc.models import OpenModels

@@ -3,22 +3,21 @@
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from edge_ctc.cells import CsvDialect
 from edge_ctc.errors import ConfigError
-from edge_ctc.preprocess import Bits, PixelSize
+from edge_ctc.exports.names import CELL_ID, PLANE, NamePatterns, compile_names, faults_of
+from edge_ctc.exports.tables import TableProfile
+from edge_ctc.preprocess import Bits, Intensity, PixelSize
 from edge_ctc.toml_file import StrictModel, did_you_mean, parse_toml, read_toml_bytes
 
-CELL_ID = "{cell_id}"
-CHANNEL = "{channel}"
-_SUFFIXES = {".tif": r"\.tiff?", ".tiff": r"\.tiff?"}
-"""A pattern's suffix, as the regular expression of all its spellings."""
+_UNREAD_PANEL = ""
 
 
 class Channel(StrictModel):
@@ -26,7 +25,7 @@ class Channel(StrictModel):
 
     Attributes:
         name: as checkpoints name it.
-        token: as file names spell it, whole; the name by default.
+        token: as file names, or the file itself (OME-TIFF), spell it, whole; the name by default.
         marker: what it shows, for people.
     """
 
@@ -40,93 +39,145 @@ class Channel(StrictModel):
         return self.token or self.name
 
 
+class FocalPlane(StrictModel):
+    """Which of several focal planes of a channel is read.
+
+    Attributes:
+        rule: "sharpest", by `edge_ctc.images.focus`; "middle" of the planes that are there, the lower one of an even
+            number; "named", always the same.
+        plane: the named plane, as file names spell it.
+    """
+
+    rule: Literal["sharpest", "middle", "named"]
+    plane: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        if (self.rule == "named") != (self.plane is not None):
+            raise ValueError(
+                f"rule {self.rule!r}, plane {self.plane!r}: plane is wanted for the rule named, and only there"
+            )
+        return self
+
+
+class Montage(StrictModel):
+    """Where the channels of a cell stand in its one picture.
+
+    Attributes:
+        panels: rows of channel names, panels of equal size; "" is a panel that is not read (a composite).
+        gutter_px: between two panels.
+        border_px: around all of them.
+    """
+
+    panels: Annotated[tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...], Field(min_length=1)]
+    gutter_px: Annotated[int, Field(ge=0, le=256)] = 0
+    border_px: Annotated[int, Field(ge=0, le=256)] = 0
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
+        if len({len(row) for row in self.panels}) != 1:
+            raise ValueError(f"panels {self.panels}: every row wants as many panels as the first")
+        return self
+
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """The panels from left to right, row by row."""
+        return tuple(name for row in self.panels for name in row)
+
+
 class Profile(StrictModel):
     """A profile as its TOML file says it.
 
     Attributes:
         name: stands in every call.
-        layout: "flat", one file per channel per cell; "multipage", one TIFF per cell with a page per channel.
-        images: path of an image below the run, with `{cell_id}` and, for flat, `{channel}`. Upper and
-            lower case count as one; `.tif` stands for `.tiff` too.
+        layout: "flat" and "per-cell", one file per channel per cell, per-cell with a folder for each cell; "multipage",
+            one TIFF per cell with a page per channel; "montage", one picture per cell with a panel per channel.
+        images: path of an image below the run, or several such patterns: `{cell_id}`, `{channel}` (flat, per-cell),
+            `{plane}` (a focal plane), `*` for any characters within one name. Upper and lower case count as one;
+            `.tif` stands for `.tiff` too.
         cell_id: regular expression of an id.
         ignore: file names or paths below the run that are no images, `*` and `?` allowed.
         channels: for multipage in page order.
+        focal_plane: wanted where `images` has `{plane}`.
+        montage: wanted for the layout montage.
+        table: of the cells, beside them.
+        ome_names: whether the channel names that an OME-TIFF itself carries say which page is which, against the order
+            of `channels`. A file without names goes by the order.
+        intensity: "counts" of the camera; "display" where the export stretched each image to be looked at.
         pixel_size_um: micrometres per pixel, or "unknown".
         bits: used bits per count (12 in a 16-bit file), or "unknown".
+        runs: glob of the run folders under the export folder, one part per level: `*`, or `*/*/*` for
+            patient/date/run.
+        csv: how calls are written; "excel-it" for Excel in Italian.
     """
 
     schema_version: Literal[1]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    layout: Literal["flat", "multipage"]
-    images: str
+    layout: Literal["flat", "per-cell", "multipage", "montage"]
+    images: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)]
     cell_id: str = "[0-9]+"
     ignore: tuple[str, ...] = ()
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
+    focal_plane: FocalPlane | None = None
+    montage: Montage | None = None
+    table: TableProfile | None = None
+    ome_names: Literal["honoured", "ignored"] = "honoured"
+    intensity: Intensity = "counts"
     pixel_size_um: PixelSize = "unknown"
     bits: Bits = "unknown"
+    runs: Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)*$")] = "*"
+    csv: CsvDialect = "rfc4180"
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, images: Any) -> Any:
+        return (images,) if isinstance(images, str) else images
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        wanted = {CELL_ID: 1, CHANNEL: 1 if self.layout == "flat" else 0}
-        for place, count in wanted.items():
-            if self.images.count(place) != count:
-                raise ValueError(f"images {self.images!r}: layout {self.layout} wants {place} {count} time(s)")
-        if Path(self.images).suffix.lower() not in _SUFFIXES:
-            raise ValueError(f"images {self.images!r}: expected a name ending in {' or '.join(_SUFFIXES)}")
+        for image in self.images:
+            if faults := faults_of(image, channels_in_names=self.has_channels_in_names):
+                raise ValueError(f"images {image!r} of layout {self.layout}: {', '.join(faults)}")
+            if self.layout == "per-cell" and CELL_ID not in str(PurePosixPath(image).parent):
+                raise ValueError(f"images {image!r}: layout per-cell wants {CELL_ID} in the name of a folder")
         for spellings in (self.channel_names, tuple(channel.spelling for channel in self.channels)):
             if len({spelling.casefold() for spelling in spellings}) != len(spellings):
                 raise ValueError(f"channels {spellings}: each is wanted once, whatever its case")
+        self._check_parts()
         try:
-            compile_names(self)
+            self.name_patterns()
         except re.error as error:
             raise ValueError(f"cell_id {self.cell_id!r}: no regular expression in its place ({error})") from error
         return self
+
+    def _check_parts(self) -> None:
+        if (self.focal_plane is not None) != any(PLANE in image for image in self.images):
+            raise ValueError(
+                f"images {self.images}: {PLANE} and the part [focal_plane] are wanted together or not at all"
+            )
+        if (self.montage is not None) != (self.layout == "montage"):
+            raise ValueError(
+                f"layout {self.layout}: the part [montage] is wanted for the layout montage, and only there"
+            )
+        if self.montage is not None:
+            shown = sorted(name for name in self.montage.in_order if name != _UNREAD_PANEL)
+            if shown != sorted(self.channel_names):
+                raise ValueError(f"panels {shown}: expected each of the channels {sorted(self.channel_names)} once")
 
     @property
     def channel_names(self) -> tuple[str, ...]:
         """The channels by name, in the profile's order."""
         return tuple(channel.name for channel in self.channels)
 
+    @property
+    def has_channels_in_names(self) -> bool:
+        """Whether each file shows one channel, which its name tells."""
+        return self.layout in ("flat", "per-cell")
 
-@dataclass(frozen=True, slots=True)
-class NamePattern:
-    """A profile's `images`, compiled.
-
-    Attributes:
-        pattern: matches the whole path below the run.
-        by_token: channel name by case-folded token; empty where a file shows all channels.
-    """
-
-    pattern: re.Pattern[str]
-    by_token: Mapping[str, str]
-
-    def match(self, name: str) -> tuple[str, str | None] | None:
-        """(cell_id, channel) of an image's path; the channel is None where a file shows all. None: no image.
-
-        A path with `|` (it separates names in the calls) or with what cannot be printed is no image.
-        """
-        found = self.pattern.fullmatch(name)
-        if found is None or not found["cell_id"] or "|" in name or not name.isprintable():
-            return None
-        if not self.by_token:
-            return found["cell_id"], None
-        # The pattern folds more letters than casefold does, a dotless i for instance: such a token is none of ours.
-        channel = self.by_token.get(found["channel"].casefold())
-        return None if channel is None else (found["cell_id"], channel)
-
-
-def compile_names(profile: Profile) -> NamePattern:
-    """The pattern that tells a cell's images from all other files. Tokens match whole: PE is not PerCP."""
-    suffix = Path(profile.images).suffix
-    stem = re.escape(profile.images[: -len(suffix)])
-    stem = stem.replace(re.escape(CELL_ID), f"(?P<cell_id>{profile.cell_id})")
-    if profile.layout == "multipage":
-        tokens: dict[str, str] = {}
-    else:
-        tokens = {channel.spelling.casefold(): channel.name for channel in profile.channels}
-        spellings = "|".join(re.escape(channel.spelling) for channel in profile.channels)
-        stem = stem.replace(re.escape(CHANNEL), f"(?P<channel>{spellings})")
-    return NamePattern(re.compile(stem + _SUFFIXES[suffix.lower()], re.IGNORECASE), tokens)
+    def name_patterns(self) -> NamePatterns:
+        """`images`, compiled."""
+        tokens = {channel.spelling: channel.name for channel in self.channels} if self.has_channels_in_names else {}
+        return compile_names(self.images, self.cell_id, tokens)
 
 
 @dataclass(frozen=True, slots=True)

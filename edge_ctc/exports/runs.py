@@ -1,48 +1,36 @@
-"""Find and list what a run folder holds: every regular file, each accounted for once."""
+"""Read a listing by a profile: every regular file, each accounted for once."""
 
-import fnmatch
 import functools
+import math
 import operator
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_ctc.cells import Cell, ImageFile
-from edge_ctc.errors import NotARunError, RunMissingError, RunUnreadableError
-from edge_ctc.exports.profile import LoadedProfile, Profile, built_in_profiles, compile_names
+from edge_ctc.exports.listing import IGNORED_FOLDERS, Listing, any_of
+from edge_ctc.exports.names import Reading
+from edge_ctc.exports.profile import FocalPlane, Profile
 
 OUR_OUTPUTS = ("*.ctc-calls.csv", "*.ctc-calls.*.csv", "*.ctc-run.json", "*.truth.csv")
 """What edge_ctc itself writes: never input, wherever it lies."""
 ALWAYS_IGNORED = (*OUR_OUTPUTS, "Thumbs.db", "desktop.ini", "~$*", "*.tmp", "*.part", ".*")
+
 _DIGITS = "0123456789"
-IGNORED_FOLDERS = ("@eaDir", ".*", "*.ctc-gallery")
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """All regular files under a run folder, links left alone.
-
-    Attributes:
-        folder: absolute.
-        files: sorted by name.
-        links: names of symbolic links and other things that are neither file nor folder; never followed.
-    """
-
-    folder: Path
-    files: tuple[ImageFile, ...]
-    links: tuple[str, ...]
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A listing, read by a profile: files on disk = files of `cells` + `ignored` + `unaccounted`.
+    """A listing, read by a profile: files on disk = files of `cells` + `tables` + `ignored` + `unaccounted`.
 
     Attributes:
         run_id: the folder's name.
+        folder: absolute.
         cells: sorted by id, numbers by value.
-        ignored: files that the ignore lists name.
+        tables: files that the profile's table may be: one is wanted.
+        ignored: files that the ignore lists name, and focal planes that the profile does not read.
         unaccounted: files that neither the profile nor an ignore list names.
         links: as in `Listing`.
     """
@@ -50,89 +38,94 @@ class Run:
     run_id: str
     folder: Path
     cells: tuple[Cell, ...]
+    tables: tuple[ImageFile, ...]
     ignored: tuple[ImageFile, ...]
     unaccounted: tuple[ImageFile, ...]
     links: tuple[str, ...]
 
 
-def list_files(folder: Path) -> Listing:
-    """List `folder` to the bottom without following a link.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An image of a cell, and the place of its channel in the profile's order."""
 
-    Raises:
-        RunMissingError: `folder` does not exist or is no folder.
-        RunUnreadableError: the disk or share failed; nothing may be concluded from what was seen so far.
-    """
-    folder = absolute(folder)
-    files: list[ImageFile] = []
-    links: list[str] = []
-    try:
-        for name, entry in _walk(folder):
-            if entry.is_file(follow_symlinks=False):
-                stat = entry.stat(follow_symlinks=False)
-                files.append(ImageFile(name, stat.st_size, stat.st_mtime_ns))
-            else:
-                links.append(name)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if folder.is_dir():
-            raise RunUnreadableError(f"{folder}: files vanish while it is listed; try again") from error
-        what = "is a file, no folder" if folder.exists() else "no such folder"
-        raise RunMissingError(f"{folder}: {what}; name the folder of one exported run") from error
-    except OSError as error:
-        raise RunUnreadableError(f"{folder}: cannot be listed ({error}); try again later") from error
-    files.sort(key=operator.attrgetter("name"))
-    return Listing(folder, tuple(files), tuple(sorted(links)))
-
-
-def absolute(path: Path) -> Path:
-    """The path from the root; a link that it ends in is kept, since its name is the run's."""
-    # Taking `link/..` away as text would lead to another folder than the system's.
-    return Path(os.path.realpath(path) if ".." in path.parts else os.path.abspath(path))
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        with os.scandir(folder / below) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(f"{below}{entry.name}/")
-                else:
-                    yield below + entry.name, entry
+    place: int
+    file: ImageFile
+    reading: Reading
 
 
 def read_run(listing: Listing, profile: Profile) -> Run:
-    """Give every file of the listing to a cell, to the ignored, or to the unaccounted."""
-    names = compile_names(profile)
-    order = {name: index for index, name in enumerate(profile.channel_names)}
+    """Give every file of the listing to a cell, to the tables, to the ignored, or to the unaccounted."""
+    names = profile.name_patterns()
+    order = {name: place for place, name in enumerate(profile.channel_names)}
     is_ignored = _ignores(profile)
+    is_table = any_of([profile.table.file] if profile.table else [])
     spelling: dict[str, str] = {}
-    cells: dict[str, list[tuple[int, ImageFile, str | None]]] = {}
-    ignored, unaccounted = [], []
+    cells: dict[str, list[_Found]] = {}
+    tables, ignored, unaccounted = [], [], []
     for file in listing.files:
         if is_ignored(file.name):
             ignored.append(file)
-        elif match := names.match(file.name):
-            cell_id, channel = match
+        elif reading := names.read(file.name):
             # Names count as one whatever their case, and so do the ids in them; the first spelling is kept.
-            known = spelling.setdefault(cell_id.casefold(), cell_id)
-            cells.setdefault(known, []).append((order[channel] if channel else 0, file, channel))
+            known = spelling.setdefault(reading.cell_id.casefold(), reading.cell_id)
+            place = order[reading.channel] if reading.channel else 0
+            cells.setdefault(known, []).append(_Found(place, file, reading))
+        elif profile.table and is_table(file.name):
+            tables.append(file)
         else:
             unaccounted.append(file)
+    chosen = {cell_id: _chosen(found, profile.focal_plane) for cell_id, found in cells.items()}
+    for cell_id, found in cells.items():
+        if len(found) > len(chosen[cell_id]):
+            ignored += [one.file for one in found if one not in chosen[cell_id]]
     return Run(
         run_id=listing.folder.name,
         folder=listing.folder,
-        cells=tuple(_cell(cell_id, cells[cell_id]) for cell_id in sorted(cells, key=_by_number)),
+        cells=tuple(_cell(cell_id, chosen[cell_id]) for cell_id in sorted(cells, key=_by_number)),
+        tables=tuple(tables),
         ignored=tuple(ignored),
         unaccounted=tuple(unaccounted),
         links=listing.links,
     )
 
 
-def _cell(cell_id: str, found: list[tuple[int, ImageFile, str | None]]) -> Cell:
+def _chosen(found: list[_Found], focal_plane: FocalPlane | None) -> list[_Found]:
+    """The images of one cell without the focal planes that are not read."""
+    if focal_plane is None or focal_plane.rule == "sharpest":
+        return found
+    wanted = {}
+    for channel in {one.reading.channel for one in found}:
+        planes = {one.reading.plane.casefold() for one in found if one.reading.channel == channel and one.reading.plane}
+        wanted[channel] = focal_plane.plane or _middle(planes)
+    return [
+        one for one in found if one.reading.plane is None or _is_same(one.reading.plane, wanted[one.reading.channel])
+    ]
+
+
+def _middle(planes: set[str]) -> str:
+    in_order = sorted(planes, key=_by_height)
+    return in_order[(len(in_order) - 1) // 2] if in_order else ""
+
+
+def _by_height(plane: str) -> tuple[float, str]:
+    """Planes that are numbers from low to high, then the others."""
+    return (float(plane) if _NUMBER.fullmatch(plane) else math.inf), plane
+
+
+def _is_same(plane: str, wanted: str) -> bool:
+    return plane.casefold() == wanted.casefold()
+
+
+def _cell(cell_id: str, found: list[_Found]) -> Cell:
     # The listing is sorted by name, and sorting by channel keeps that order within a channel.
-    found.sort(key=operator.itemgetter(0))
-    return Cell(cell_id, tuple(file for _, file, _ in found), _shared(tuple(channel for _, _, channel in found)))
+    found.sort(key=operator.attrgetter("place"))
+    planes = tuple(one.reading.plane for one in found)
+    return Cell(
+        cell_id,
+        tuple(one.file for one in found),
+        _shared(tuple(one.reading.channel for one in found)),
+        planes if any(planes) else (),
+    )
 
 
 @functools.lru_cache(maxsize=1024)
@@ -148,10 +141,10 @@ def _by_number(cell_id: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
 
 def _ignores(profile: Profile) -> Callable[[str], bool]:
     """Tells of a path below the run whether its base name, a folder above it, or the whole path is on a list."""
-    of_name = _any_of([*ALWAYS_IGNORED, *(glob for glob in profile.ignore if "/" not in glob)])
-    of_folder = _any_of(IGNORED_FOLDERS)
+    of_name = any_of([*ALWAYS_IGNORED, *(glob for glob in profile.ignore if "/" not in glob)])
+    of_folder = any_of(IGNORED_FOLDERS)
     paths = [glob for glob in profile.ignore if "/" in glob]
-    of_path = _any_of(paths)
+    of_path = any_of(paths)
 
     @functools.cache
     def folder_is_ignored(folder: str) -> bool:
@@ -162,56 +155,3 @@ def _ignores(profile: Profile) -> Callable[[str], bool]:
         return bool(of_name(last) or folder_is_ignored(folder) or (paths and of_path(name)))
 
     return is_ignored
-
-
-def _any_of(globs: Sequence[str]) -> Callable[[str], re.Match[str] | None]:
-    return re.compile("|".join(map(fnmatch.translate, globs)), re.IGNORECASE).fullmatch
-
-
-def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:
-    """The one built-in profile that accounts for every file, with the run as it reads it.
-
-    Raises:
-        NotARunError: none or several do; the message shows why for each.
-    """
-    # A profile that does not account for the first and last file is not worth reading 100,000 names with.
-    ends = replace(listing, files=listing.files[:1] + listing.files[-1:])
-    promising = [loaded for loaded in built_in_profiles() if not read_run(ends, loaded.profile).unaccounted]
-    candidates = [(loaded, read_run(listing, loaded.profile)) for loaded in promising]
-    fitting = [(loaded, run) for loaded, run in candidates if run.cells and not run.unaccounted]
-    if len(fitting) == 1:
-        return fitting[0]
-    candidates = [(loaded, read_run(listing, loaded.profile)) for loaded in built_in_profiles()]
-    if not listing.files:
-        raise NotARunError(f"{listing.folder}: holds no file; name the folder of one exported run")
-    nearly = [(loaded, run) for loaded, run in candidates if run.cells]
-    if len(nearly) == 1:
-        loaded, run = nearly[0]
-        raise NotARunError(
-            f"{listing.folder}: profile {loaded.profile.name} fits but for {_strangers(run)}; take them out, "
-            f"or leave them aside with --profile {loaded.profile.name}"
-        )
-    found = "several built-in profiles account" if fitting else "no built-in profile accounts"
-    reasons = "; ".join(f"{loaded.profile.name}: {_reason(run)}" for loaded, run in candidates)
-    raise NotARunError(
-        f"{listing.folder}: {found} for its {len(listing.files)} files ({reasons}); "
-        "name a run folder, or a profile with --profile"
-    )
-
-
-def _reason(run: Run) -> str:
-    if not run.unaccounted:
-        return f"{len(run.cells)} cells, every file accounted for" if run.cells else "no image"
-    return f"{len(run.cells)} cells, {_strangers(run)}"
-
-
-def _strangers(run: Run) -> str:
-    shown = ", ".join(display_name(file.name) for file in run.unaccounted[:3])
-    more = ", …" if len(run.unaccounted) > 3 else ""
-    return f"{len(run.unaccounted)} files not accounted for: {shown}{more}"
-
-
-def display_name(name: str) -> str:
-    """A file's name in printable characters: bytes that are no UTF-8 and control characters are escaped."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from edge_ctc import durable
 from edge_ctc.errors import ResultsError
 from edge_ctc.results.calls import Call, write_calls
-from edge_ctc.results.manifest import SCHEMA_VERSION, CallsIdentity, Manifest
+from edge_ctc.results.manifest import SCHEMA_VERSION, Manifest
 
 # Bytes at once: of a large run the text and its encoding would both be megabytes.
 _TO_JSON = TypeAdapter(Manifest)
@@ -141,7 +141,7 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
     Args:
         place: where; its folder is held by `durable.sole_writer`.
         calls: in file order.
-        manifest: complete but for `calls`, `superseded` and `finished_at_utc`, which are filled in.
+        manifest: complete but for the sums of `calls`, `superseded` and `finished_at_utc`, which are filled in.
         former: the committed manifest that stands there now; complete calls of it are kept under
             their superseded name, partial ones replaced.
 
@@ -155,7 +155,7 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
     with durable.staged(place.calls, lambda file: write_calls(file, calls)) as new_calls:
         written = manifest.model_copy(
             update={
-                "calls": CallsIdentity(name=place.calls.name, sha256=new_calls.sha256, rows=len(calls)),
+                "calls": manifest.calls.model_copy(update={"sha256": new_calls.sha256, "rows": len(calls)}),
                 "superseded": kept.name if kept else None,
                 "finished_at_utc": utc_now(),
             }

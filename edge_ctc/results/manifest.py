@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from edge_ctc.cells import CsvDialect
 from edge_ctc.checkpoint import Calibration, Sha256, Thresholds
 from edge_ctc.preprocess import InputSpec
 from edge_ctc.results.calls import RunState
@@ -37,9 +38,10 @@ class FileSums(StrictModel):
     """Regular files under the run: on_disk = used + ignored + failed + pending.
 
     Attributes:
-        used: read and decoded for a row.
-        ignored: on an ignore list, of a channel that the checkpoint does not take, or not accounted for.
-        failed: named by a row, but could not be read or decoded.
+        used: images that were read and decoded for a row.
+        ignored: no images of a row: on an ignore list, of a channel that the checkpoint does not take, not accounted
+            for, or the table, which the manifest describes apart.
+        failed: images named by a row that could not be read or decoded.
         pending: may still be completed.
     """
 
@@ -96,12 +98,29 @@ class Replay(StrictModel):
     tolerance: float
 
 
+class TableSums(StrictModel):
+    """What the run's table said.
+
+    Attributes:
+        cells: rows of it that are cells of the run, with images or without; 0 where it has a problem.
+        without_images: cells that it expects and that have no image.
+        not_in_table: cells with images that it does not name.
+        problem: why it could not be read or joined; empty if it could.
+    """
+
+    cells: Count
+    without_images: Count
+    not_in_table: Count
+    problem: str
+
+
 class CallsIdentity(StrictModel):
     """The calls file that this manifest commits."""
 
     name: str
     sha256: Sha256
     rows: int
+    csv: CsvDialect
 
 
 class Manifest(StrictModel):
@@ -130,6 +149,8 @@ class Manifest(StrictModel):
     unaccounted: tuple[str, ...]
     cells_without_images: tuple[str, ...]
     links_not_followed: int
+    table: TableSums | None
+    tables: tuple[InputFile, ...]
     superseded: str | None
     calls: CallsIdentity
     inputs: tuple[InputFile, ...]

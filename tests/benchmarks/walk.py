@@ -127,13 +127,13 @@ def measure(run: Path, checkpoint: Path, profile: Path, out: Path) -> Round:
         engine, _ = models.engine(plan.checkpoint)
         reader = CellReader(plan.run.folder, plan.profile.profile, plan.checkpoint.input)
         place = engine.inputs[0][0]
-        sample = plan.run.cells[:SAMPLE]
+        sample = plan.cells[:SAMPLE]
         decode = cpu_us_per_cell(lambda: [reader.read(cell, place) for cell in sample], SAMPLE)
         batches = SAMPLE // engine.max_batch
         infer = cpu_us_per_cell(lambda: [engine.infer(0, engine.max_batch) for _ in range(batches)], SAMPLE)
         began = time.perf_counter()
         classify_run(request, models, Silent())
-        walk = (time.perf_counter() - began) / len(plan.run.cells) * 1e6
+        walk = (time.perf_counter() - began) / len(plan.cells) * 1e6
     return Round(decode, infer, walk)
 
 

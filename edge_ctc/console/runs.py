@@ -1,81 +1,17 @@
-"""What people see: progress, lines and tables. A bar on a terminal, plain lines everywhere else."""
+"""What people see of the calling of runs: lines, progress, one JSON document."""
 
 import contextlib
 import json
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
-
 from edge_ctc.classify import Outcome
+from edge_ctc.console.lines import progress, say, say_error
 from edge_ctc.errors import EdgeCtcError, RunError
-from edge_ctc.exports.runs import display_name
-from edge_ctc.gallery import Gallery
 from edge_ctc.plan import Plan
-from edge_ctc.truth import Comparison
-
-_LINE_EVERY_S = 5.0
-
-
-def say(line: str, *, to_error: bool = False) -> None:
-    """One line, whole however long, in characters that any terminal prints.
-
-    Where nobody reads any more (a closed pipe, a full disk behind it), work goes on without words: results matter more.
-    """
-    stream = sys.stderr if to_error else sys.stdout
-    try:
-        stream.write(display_name(line) + "\n")
-        stream.flush()
-    except OSError:
-        # Python itself would fail once more when it flushes the stream at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def say_error(message: str, hint: str = "") -> None:
-    """`error: …` on standard error, with a hint on a line of its own."""
-    for line in (f"error: {message}", hint):
-        for part in line.splitlines():
-            say(part, to_error=True)
-
-
-@contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Gives a function to be told how many more are done: a bar, or a line every five seconds, on standard error."""
-    if sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(display_name(what), total=total)
-            yield lambda more: bar.advance(task, more)
-    else:
-        yield _Lines(what, total).advance
-
-
-class _Lines:
-    """Progress where no bar can be drawn."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total, self._done = what, total, 0
-        self._next_line = time.monotonic() + _LINE_EVERY_S
-
-    def advance(self, more: int) -> None:
-        self._done += more
-        if time.monotonic() >= self._next_line:
-            say(f"{self._what}: {self._done} of {self._total}", to_error=True)
-            self._next_line = time.monotonic() + _LINE_EVERY_S
 
 
 class RunReporter:
@@ -215,32 +151,3 @@ def _called_as_json(outcome: Outcome) -> dict[str, Any]:
         "verdicts": manifest.verdicts,
         "vanished_files": outcome.vanished,
     }
-
-
-def print_gallery(gallery: Gallery) -> None:
-    """The candidates as a table, then each picture's path whole on a line of its own."""
-    say(gallery.manifest.intended_use)
-    title = Text(f"Top candidates of {gallery.manifest.run_id}")
-    table = Table(title=title, title_justify="left")
-    for column in ("rank", "cell", "verdict", "p_ctc", "score", "flags"):
-        table.add_column(column, justify="right" if column in ("rank", "p_ctc", "score") else "left")
-    for candidate in gallery.candidates:
-        call = candidate.call
-        probability = "" if call.p_ctc is None else f"{call.p_ctc:.3f}"
-        flags = " ".join(call.flags)
-        # Text, since square brackets in a plain string are markup to rich, and would vanish from an id.
-        table.add_row(str(candidate.rank), Text(call.cell_id), call.verdict, probability, f"{call.score:.2f}", flags)
-    Console().print(table)
-    for candidate in gallery.candidates:
-        say(f"{candidate.rank}. {candidate.call.cell_id}: {candidate.picture}")
-    say(f"all on one sheet: {gallery.sheet}")
-
-
-def print_truth(comparison: Comparison) -> None:
-    """The comparison with known labels, in one line."""
-    f1 = "no CTC and none called" if comparison.f1 is None else f"F1 {comparison.f1:.3f}"
-    say(
-        f"truth: {comparison.ctcs} CTC in the run, {comparison.found} called CTC, {comparison.in_review} in REVIEW, "
-        f"{comparison.ctcs - comparison.found - comparison.in_review} missed; "
-        f"{comparison.false_calls} other cells called CTC; {f1}"
-    )

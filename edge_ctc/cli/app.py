@@ -1,0 +1,42 @@
+"""The `edge-ctc` command, put together."""
+
+from typing import Annotated
+
+import typer
+
+from edge_ctc import __version__
+from edge_ctc.cli.calling import candidates, classify_runs
+from edge_ctc.cli.exits import collect_rarely, run_app
+from edge_ctc.cli.simulating import simulate
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Call circulating tumor cells in exported DEPArray runs. For research use only, not for diagnosis.",
+)
+app.command("classify-run")(classify_runs)
+app.command()(candidates)
+app.command()(simulate)
+
+
+def main() -> None:
+    """The `edge-ctc` command."""
+    collect_rarely()
+    run_app(app, "edge-ctc")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edge-ctc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end."),
+    ] = False,
+) -> None:
+    """Nothing but `--version` comes before a command."""

@@ -1,0 +1,119 @@
+"""`edge-ctc classify-run` and `edge-ctc candidates`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_ctc.classify import Outcome, classify_run
+from edge_ctc.cli.exits import ExitCode, exit_code
+from edge_ctc.cli.options import OutOption, ProfileOption
+from edge_ctc.console.candidates import print_gallery, print_truth
+from edge_ctc.console.lines import progress
+from edge_ctc.console.runs import Ended, Failure, RunReporter, print_json_report
+from edge_ctc.errors import EdgeCtcError, RunError
+from edge_ctc.exports.profile import load_profile
+from edge_ctc.gallery import draw_candidates
+from edge_ctc.models import OpenModels
+from edge_ctc.plan import Request, result_place
+from edge_ctc.truth import compare_with_truth
+
+
+def classify_runs(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders, one exported run each.")],
+    profile: ProfileOption = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The trainer's checkpoint. Without it the shipped reference whose channels the profile declares: "
+            "a demonstration, for no clinical use.",
+        ),
+    ] = None,
+    out: OutOption = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON document instead of lines; progress goes to standard error."),
+    ] = False,
+) -> int:
+    """Call every cell of exported runs.
+
+    Writes RUN.ctc-calls.csv, one ranked row per cell, and RUN.ctc-run.json, the manifest that commits it. A run that
+    is unchanged since is left alone. Ends with 0; with 2 where a cell or run was not evaluable.
+
+    Example: edge-ctc classify-run /data/exports/2026-11-23_P07
+    """
+    folders = _folders(runs, out)
+    ended: list[Ended] = []
+    try:
+        loaded = None if profile is None else load_profile(profile)
+        with OpenModels() as models, RunReporter(quiet=as_json) as reporter:
+            for run in folders:
+                outcome = _ended(Request(run, loaded, checkpoint, out), models, reporter)
+                ended.append(Ended(run, outcome))
+        code = _code_of([one.outcome for one in ended])
+    except EdgeCtcError as error:
+        if as_json:
+            code = exit_code(error)
+            stopped = [Ended(run, Failure(error, code)) for run in folders[len(ended) :]]
+            print_json_report([*ended, *stopped], code)
+        raise
+    if as_json:
+        print_json_report(ended, code)
+    return code
+
+
+def _ended(request: Request, models: OpenModels, reporter: RunReporter) -> Outcome | Failure:
+    try:
+        outcome = classify_run(request, models, reporter)
+    except RunError as error:
+        reporter.failed(error)
+        return Failure(error, exit_code(error))
+    reporter.finished(outcome)
+    return outcome
+
+
+def _folders(runs: list[str], out: Path | None) -> list[Path]:
+    if "" in runs:
+        raise typer.BadParameter("RUN is empty; name the folder of one exported run")
+    folders = [Path(run) for run in runs]
+    places = [(place.folder, place.run_id.casefold()) for place in (result_place(run, out) for run in folders)]
+    for run, place in zip(runs, places, strict=True):
+        if places.count(place) > 1:
+            raise typer.BadParameter(f"{run}: another RUN would write to the same place in {place[0]}; call them apart")
+    return folders
+
+
+def _code_of(ended: list[Outcome | Failure]) -> ExitCode:
+    done = [one for one in ended if isinstance(one, Outcome)]
+    worst = [ExitCode(one.exit_code) for one in ended if isinstance(one, Failure)]
+    again = [code for code in worst if code not in (ExitCode.DATA, ExitCode.INPUT_MISSING)]
+    if again or (worst and not done):
+        return (again or worst)[0]
+    if worst or any(outcome.manifest.cells.not_evaluable for outcome in done):
+        return ExitCode.NOT_ALL_EVALUABLE
+    return ExitCode.DONE
+
+
+def candidates(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run that has been called.")],
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many candidates.")] = 10,
+    profile: ProfileOption = None,
+    out: OutOption = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV of cell_id,label to compare the calls with.")
+    ] = None,
+) -> None:
+    """Show the top candidates of a called run.
+
+    Prints a table, and draws every channel of each candidate into RUN.ctc-gallery beside the calls, at one display
+    range for the run.
+    """
+    place = result_place(run, out)
+    loaded = None if profile is None else load_profile(profile)
+    comparison = None if truth is None else compare_with_truth(place, truth)
+    with progress("drawing", top) as advanced:
+        gallery = draw_candidates(run, place, loaded, top, lambda: advanced(1))
+    print_gallery(gallery)
+    if comparison is not None:
+        print_truth(comparison)

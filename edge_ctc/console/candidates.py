@@ -1,0 +1,38 @@
+"""The top candidates of a run as a table, and their comparison with known labels."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge_ctc.console.lines import say
+from edge_ctc.gallery import Gallery
+from edge_ctc.truth import Comparison
+
+
+def print_gallery(gallery: Gallery) -> None:
+    """The candidates as a table, then each picture's path whole on a line of its own."""
+    say(gallery.manifest.intended_use)
+    title = Text(f"Top candidates of {gallery.manifest.run_id}")
+    table = Table(title=title, title_justify="left")
+    for column in ("rank", "cell", "verdict", "p_ctc", "score", "flags"):
+        table.add_column(column, justify="right" if column in ("rank", "p_ctc", "score") else "left")
+    for candidate in gallery.candidates:
+        call = candidate.call
+        probability = "" if call.p_ctc is None else f"{call.p_ctc:.3f}"
+        flags = " ".join(call.flags)
+        # Text, since square brackets in a plain string are markup to rich, and would vanish from an id.
+        table.add_row(str(candidate.rank), Text(call.cell_id), call.verdict, probability, f"{call.score:.2f}", flags)
+    Console().print(table)
+    for candidate in gallery.candidates:
+        say(f"{candidate.rank}. {candidate.call.cell_id}: {candidate.picture}")
+    say(f"all on one sheet: {gallery.sheet}")
+
+
+def print_truth(comparison: Comparison) -> None:
+    """The comparison with known labels, in one line."""
+    f1 = "no CTC and none called" if comparison.f1 is None else f"F1 {comparison.f1:.3f}"
+    say(
+        f"truth: {comparison.ctcs} CTC in the run, {comparison.found} called CTC, {comparison.in_review} in REVIEW, "
+        f"{comparison.ctcs - comparison.found - comparison.in_review} missed; "
+        f"{comparison.false_calls} other cells called CTC; {f1}"
+    )

@@ -1,0 +1,51 @@
+"""Which built-in profile accounts for every file of a run. One, or an error that says why."""
+
+from dataclasses import replace
+
+from edge_ctc.errors import NotARunError
+from edge_ctc.exports.listing import Listing, display_name
+from edge_ctc.exports.profile import LoadedProfile, built_in_profiles
+from edge_ctc.exports.runs import Run, read_run
+
+
+def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:
+    """The one built-in profile that accounts for every file, with the run as it reads it.
+
+    Raises:
+        NotARunError: none or several do; the message shows why for each.
+    """
+    # A profile that does not account for the first and last file is not worth reading 100,000 names with.
+    ends = replace(listing, files=listing.files[:1] + listing.files[-1:])
+    promising = [loaded for loaded in built_in_profiles() if not read_run(ends, loaded.profile).unaccounted]
+    candidates = [(loaded, read_run(listing, loaded.profile)) for loaded in promising]
+    fitting = [(loaded, run) for loaded, run in candidates if run.cells and not run.unaccounted]
+    if len(fitting) == 1:
+        return fitting[0]
+    candidates = [(loaded, read_run(listing, loaded.profile)) for loaded in built_in_profiles()]
+    if not listing.files:
+        raise NotARunError(f"{listing.folder}: holds no file; name the folder of one exported run")
+    nearly = [(loaded, run) for loaded, run in candidates if run.cells]
+    if len(nearly) == 1:
+        loaded, run = nearly[0]
+        raise NotARunError(
+            f"{listing.folder}: profile {loaded.profile.name} fits but for {_strangers(run)}; take them out, "
+            f"or leave them aside with --profile {loaded.profile.name}"
+        )
+    found = "several built-in profiles account" if fitting else "no built-in profile accounts"
+    reasons = "; ".join(f"{loaded.profile.name}: {_reason(run)}" for loaded, run in candidates)
+    raise NotARunError(
+        f"{listing.folder}: {found} for its {len(listing.files)} files ({reasons}); "
+        "name a run folder, or a profile with --profile"
+    )
+
+
+def _reason(run: Run) -> str:
+    if not run.unaccounted:
+        return f"{len(run.cells)} cells, every file accounted for" if run.cells else "no image"
+    return f"{len(run.cells)} cells, {_strangers(run)}"
+
+
+def _strangers(run: Run) -> str:
+    shown = ", ".join(display_name(file.name) for file in run.unaccounted[:3])
+    more = ", …" if len(run.unaccounted) > 3 else ""
+    return f"{len(run.unaccounted)} files not accounted for: {shown}{more}"

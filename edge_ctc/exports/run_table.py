@@ -1,0 +1,93 @@
+"""The table of a run, read and joined with its cells: cage positions, features, and which cells are expected."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge_ctc.cells import Cell, ImageFile
+from edge_ctc.errors import DataError, ImageError, NotARunError
+from edge_ctc.exports.listing import display_name
+from edge_ctc.exports.profile import Profile
+from edge_ctc.exports.runs import Run
+from edge_ctc.exports.tables import TableRow, match_table, read_table
+from edge_ctc.images.files import read_file
+
+
+@dataclass(frozen=True, slots=True)
+class RunTable:
+    """What the table of a run says; all is empty where there is none, or where it has a problem.
+
+    Attributes:
+        sha256: of its bytes; None where it was not read.
+        rows: its row by the id of the cell, for cells with images and for those without.
+        without_images: cells that it expects and that have no image, by id.
+        problem: why it could not be read or joined.
+    """
+
+    sha256: str | None = None
+    rows: Mapping[str, TableRow] = field(default_factory=dict)
+    without_images: Mapping[str, Cell] = field(default_factory=dict)
+    problem: str = ""
+
+
+def read_run_table(run: Run, profile: Profile) -> RunTable:
+    """Read the run's table, if its profile declares one and it is there.
+
+    Raises:
+        NotARunError: the profile requires a table, and it is absent or has a problem.
+        RunUnreadableError: the disk failed, or the table changed since it was listed.
+    """
+    declared = profile.table
+    if declared is None:
+        return RunTable()
+    table = RunTable()
+    if len(run.tables) > 1:
+        names = ", ".join(display_name(file.name) for file in run.tables)
+        table = RunTable(problem=f"{names}: each may be the table {declared.file}, expected one")
+    elif run.tables:
+        table = _read(run, run.tables[0], profile)
+    elif declared.presence == "required":
+        raise NotARunError(f"{run.folder}: no table {declared.file}, which profile {profile.name} requires")
+    if table.problem and declared.presence == "required":
+        raise NotARunError(f"{run.folder}: {table.problem}; profile {profile.name} requires the table")
+    return table
+
+
+def _read(run: Run, file: ImageFile, profile: Profile) -> RunTable:
+    if profile.table is None:
+        raise ValueError(f"profile {profile.name} declares no table")
+    sha256 = None
+    try:
+        content = read_file(run.folder, file)
+        sha256 = hashlib.sha256(content).hexdigest()
+        table = read_table(content, file.name, profile.table)
+        match = match_table(table, profile.table, run.cells)
+        listed = {row.key: row for row in table.rows}
+        expected = _expected(match.without_images, profile) if profile.table.rows == "cells-with-images" else {}
+    except (DataError, ImageError) as error:
+        return RunTable(sha256, problem=str(error))
+    return RunTable(
+        sha256=sha256,
+        rows={**match.by_cell, **{cell_id: listed[key] for cell_id, key in expected.items()}},
+        without_images={cell_id: Cell(cell_id, (), ()) for cell_id in expected},
+    )
+
+
+def _expected(keys: tuple[str, ...], profile: Profile) -> dict[str, str]:
+    """The key in the table by the id of each cell that has no image.
+
+    Raises:
+        DataError: a key is no cell's.
+    """
+    if profile.table and profile.table.image:
+        patterns = profile.name_patterns()
+        readings = {key: patterns.read(key.replace("\\", "/")) for key in keys}
+        return {reading.cell_id: key for key, reading in readings.items() if reading is not None}
+    for key in keys:
+        if not re.fullmatch(profile.cell_id, key, re.IGNORECASE) or not key.isprintable():
+            raise DataError(
+                f"{display_name(key)} is no id of a cell by the profile ({profile.cell_id}); "
+                "take that row out, or mend cell_id"
+            )
+    return {key: key for key in keys}
