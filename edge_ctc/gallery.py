@@ -1,6 +1,6 @@
 """Pictures of a run's top candidates: every channel of a cell side by side, at one display range for the run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from edge_ctc.cells import Cell
 from edge_ctc.errors import NotARunError, ResultsError
 from edge_ctc.exports.choose import choose_profile
 from edge_ctc.exports.listing import list_files
-from edge_ctc.exports.profile import LoadedProfile, built_in_profiles
-from edge_ctc.exports.runs import read_run
+from edge_ctc.exports.profile import LoadedProfile, Profile, built_in_profiles
+from edge_ctc.exports.run_table import read_run_table
+from edge_ctc.exports.runs import Run, read_run
 from edge_ctc.pipeline import CellReader
 from edge_ctc.preprocess import ChannelInput, Counts
 from edge_ctc.results.calls import Call, read_calls
@@ -37,11 +38,13 @@ class Candidate:
         rank: from 1.
         call: its row.
         picture: the PNG.
+        features: what the instrument measured, in the order of `Gallery.features`; None where it says nothing.
     """
 
     rank: int
     call: Call
     picture: Path
+    features: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,13 @@ class Gallery:
         manifest: of the run.
         candidates: by rank.
         sheet: one PNG with all of them.
+        features: columns of the run's table that the profile names; none without a table that can be read.
     """
 
     manifest: Manifest
     candidates: tuple[Candidate, ...]
     sheet: Path
+    features: tuple[str, ...]
 
 
 def committed_calls(place: ResultPlace) -> tuple[Manifest, list[Call]]:
@@ -94,9 +99,11 @@ def draw_candidates(
         RunError: the run cannot be read, or the pictures cannot be written.
     """
     manifest, calls = committed_calls(place)
-    reader, cells = _reader(folder, profile, manifest)
+    reader, run = _reader(folder, profile, manifest)
+    cells = {cell.cell_id: cell.only(reader.spec.channel_names) for cell in run.cells}
     called = [call for call in calls[:top] if call.score is not None]
     counts = [_called_counts(reader, cells.get(call.cell_id), call) for call in called]
+    features, measured = _features(run, reader.profile)
     with durable.sole_writer(place.folder):
         gallery = place.folder / f"{place.run_id}.ctc-gallery"
         _empty(gallery)
@@ -104,12 +111,21 @@ def draw_candidates(
         for rank, (call, images) in enumerate(zip(called, counts, strict=True), 1):
             picture = _picture(_title(rank, call), call, images, _labelled(reader))
             pictures.append(picture)
-            candidates.append(Candidate(rank, call, gallery / f"rank-{rank:03d}.png"))
+            path = gallery / f"rank-{rank:03d}.png"
+            candidates.append(Candidate(rank, call, path, measured.get(call.cell_id, (None,) * len(features))))
             _save(picture, candidates[-1].picture)
             advanced()
         sheet = gallery / "sheet.png"
         _save(_stacked(pictures, manifest.intended_use), sheet)
-    return Gallery(manifest, tuple(candidates), sheet)
+    return Gallery(manifest, tuple(candidates), sheet, features)
+
+
+def _features(run: Run, profile: Profile) -> tuple[tuple[str, ...], Mapping[str, tuple[float | None, ...]]]:
+    """The columns that the profile names, and their numbers by cell id."""
+    if profile.table is None or not profile.table.features:
+        return (), {}
+    table = read_run_table(run, profile)
+    return profile.table.features if table.rows else (), {id_: row.features for id_, row in table.rows.items()}
 
 
 def _called_counts(reader: CellReader, cell: Cell | None, call: Call) -> list[Counts]:
@@ -135,7 +151,7 @@ def _labelled(reader: CellReader) -> list[tuple[str, ChannelInput]]:
     ]
 
 
-def _reader(folder: Path, profile: LoadedProfile | None, manifest: Manifest) -> tuple[CellReader, dict[str, Cell]]:
+def _reader(folder: Path, profile: LoadedProfile | None, manifest: Manifest) -> tuple[CellReader, Run]:
     listing = list_files(folder)
     built_in = {loaded.sha256 for loaded in built_in_profiles()}
     if profile is None and manifest.profile.sha256 not in built_in:
@@ -152,9 +168,7 @@ def _reader(folder: Path, profile: LoadedProfile | None, manifest: Manifest) -> 
             f"{folder}: was called with profile {manifest.profile.name} ({manifest.profile.sha256[:12]}), "
             f"got {profile.profile.name} ({profile.sha256[:12]}); name the same with --profile"
         )
-    wanted = manifest.checkpoint.input.channel_names
-    cells = {cell.cell_id: cell.only(wanted) for cell in run.cells}
-    return CellReader(listing.folder, profile.profile, manifest.checkpoint.input), cells
+    return CellReader(listing.folder, profile.profile, manifest.checkpoint.input), run
 
 
 def _empty(gallery: Path) -> None:

@@ -11,8 +11,8 @@ from edge_ctc.errors import ImageError, RunUnreadableError
 from edge_ctc.images.content import check_bits, decode, open_image
 from edge_ctc.images.files import MAX_FILE_BYTES, read_file
 from edge_ctc.preprocess import Bits
+from tests.encoders import PALETTE, bmp, png
 from tests.images import listed, some_counts, tiff
-from tests.pictures import PALETTE, bmp, png
 
 COUNTS = some_counts(9, 9, 8)
 CONTENT = tiff(some_counts(9, 9))

@@ -12,8 +12,7 @@ from edge_ctc.errors import ImageError
 from edge_ctc.images.content import open_image
 from edge_ctc.images.kinds import MAX_SIDE_PX
 from edge_ctc.preprocess import Counts
-from tests.images import pillow_file, some_counts
-from tests.pictures import (
+from tests.encoders import (
     GREY,
     GREY_ALPHA,
     PALETTE,
@@ -26,9 +25,9 @@ from tests.pictures import (
     png,
     png_chunks,
 )
+from tests.images import pillow_file, some_counts
 
 ALL_FILTERS = (0, 1, 2, 3, 4)
-IEND = (b"IEND", b"")
 
 
 def decoded(content: bytes) -> Counts:
@@ -174,8 +173,8 @@ def test_true_colours_may_bring_a_palette_that_says_nothing() -> None:
     assert_counts(decoded(png(channels(counts, 3), colour_type=RGB, more=[(b"PLTE", palette)])), counts)
 
 
-HEAD, (_, STREAM), _ = png_chunks(some_counts(5, 7))
-IDAT = (b"IDAT", STREAM)
+HEAD, IDAT, IEND = png_chunks(some_counts(5, 7))
+STREAM = IDAT[1]
 SPOILT: dict[str, tuple[bytes, str]] = {
     "nothing but the signature": (SIGNATURE, "torn: expected another chunk at byte 8"),
     "a damaged signature": (b"\x89PNG\n\x1a\n" + bytes(40), "damaged PNG"),
@@ -248,7 +247,7 @@ def test_a_png_without_its_end_is_torn() -> None:
 def test_a_file_torn_at_any_byte_is_refused(counts: Counts) -> None:
     content = pillow_file(Image.fromarray(counts), "PNG", pnginfo=_comment())
     for length in range(len(content)):
-        with pytest.raises(ImageError, match="torn|empty file|bytes 89|damaged"):
+        with pytest.raises(ImageError, match=r"torn|empty file|bytes 89|damaged"):
             decoded(content[:length])
 
 

@@ -1,17 +1,19 @@
 import csv
-import datetime
+import datetime as dt
 import functools
 import io
 import itertools
+import subprocess
+import sys
 import time
-import tracemalloc
 import zipfile
-from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import openpyxl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -38,8 +40,10 @@ BY_IMAGE = only_ids(cell_id=None, image="cell_id")
 
 
 def text(rows: Sequence[Sequence[str]], delimiter: str = ",", line_end: str = "\r\n") -> str:
+    # Where lines end in LF alone, Python 3.11 would leave a CR within a field unquoted.
+    quoting: Literal[0, 1] = csv.QUOTE_MINIMAL if line_end == "\r\n" else csv.QUOTE_ALL
     file = io.StringIO(newline="")
-    csv.writer(file, delimiter=delimiter, lineterminator=line_end).writerows(rows)
+    csv.writer(file, delimiter=delimiter, lineterminator=line_end, quoting=quoting).writerows(rows)
     return file.getvalue()
 
 
@@ -132,6 +136,10 @@ def test_an_italian_table_of_windows_is_read_in_each_encoding(encoding: str, cod
     assert read(content, profile).rows == (TableRow(2, "0017", "A", "9", (1.5, -2.25)),)
 
 
+DIALECTS = [
+    declared(encoding=encoding, delimiter=delimiter, decimal=decimal)
+    for encoding, delimiter, decimal in itertools.product(get_args(Encoding), get_args(Delimiter), (".", ","))
+]
 FIELDS = st.text(st.characters(codec="cp1252", exclude_characters="\0"), min_size=1, max_size=8)
 IDS = st.lists(FIELDS.map(str.strip).filter(bool), unique_by=str.casefold, max_size=5)
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -141,29 +149,18 @@ NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
     ids=IDS,
     cages=st.lists(FIELDS.map(str.strip), min_size=5, max_size=5),
     numbers=st.lists(NUMBERS, min_size=5, max_size=5),
-    encoding=st.sampled_from(get_args(Encoding)),
-    delimiter=st.sampled_from(get_args(Delimiter)),
-    decimal=st.sampled_from([".", ","]),
+    dialect=st.sampled_from(DIALECTS),
     line_end=st.sampled_from(["\r\n", "\n"]),
 )
 @settings(max_examples=150, deadline=None)
 def test_what_csv_wrote_in_any_dialect_is_read_back(
-    ids: list[str],
-    cages: list[str],
-    numbers: list[float | None],
-    encoding: str,
-    delimiter: str,
-    decimal: str,
-    line_end: str,
+    ids: list[str], cages: list[str], numbers: list[float | None], dialect: TableProfile, line_end: str
 ) -> None:
     expected = [(key, cage, number) for key, cage, number in zip(ids, cages, numbers, strict=False)]
-    written = [(k, c, "" if n is None else repr(n).replace(".", decimal)) for k, c, n in expected]
-    content = text([("id", "cage", "n"), *written], delimiter, line_end).encode(encoding)
-    profile = only_ids(
-        cell_id="id", cage_row="cage", features=("n",), encoding=encoding, delimiter=delimiter, decimal=decimal
-    )
-    found = [(row.key, row.cage_row, row.features[0]) for row in read(content, profile).rows]
-    assert found == expected
+    written = [(k, c, "" if n is None else repr(n).replace(".", dialect.decimal)) for k, c, n in expected]
+    content = text([HEADER[:2] + HEADER[3:4], *written], dialect.delimiter, line_end).encode(dialect.encoding)
+    profile = dialect.model_copy(update={"cage_col": None, "features": ("area",)})
+    assert [(row.key, row.cage_row, row.features[0]) for row in read(content, profile).rows] == expected
 
 
 def test_ids_are_the_text_as_written_without_blanks_around_it() -> None:
@@ -212,7 +209,7 @@ def test_numbers_are_read_with_either_decimal(number: str) -> None:
         (b"cell_id\n\xe8\x81\n", only_ids(), r"byte 8 \(0xE8\) is no utf-8.*save it as CSV UTF-8"),
         (b"cell_id\n\xc3", only_ids(), r"byte 8 .*is no utf-8"),
         (b"cell_id\n\x81\n", only_ids(encoding="cp1252"), r"byte 8 \(0x81\) is no cp1252"),
-        ("cell_id\n\u0301 \u0141\n".encode(), only_ids(encoding="cp1252"), r'byte 11 .*declare encoding = "utf-8"'),
+        ("cell_id\n\u0301 \u0141\n".encode(), only_ids(encoding="cp1252"), r'byte 9 .*declare encoding = "utf-8"'),
         ("cell_id\n1\n".encode("utf-16"), only_ids(), r'mark of UTF-16.*declare encoding = "utf-16"'),
         ("cell_id\n1\n".encode("utf-16"), only_ids(encoding="cp1252"), r'declare encoding = "utf-16"'),
         ("cell_id\n1\n".encode("utf-8-sig"), only_ids(encoding="cp1252"), r'declare encoding = "utf-8"'),
@@ -277,7 +274,7 @@ def test_image_names_that_differ_in_slashes_and_case_are_one() -> None:
 @pytest.mark.parametrize(
     ("number", "decimal"),
     [
-        *itertools.product(["1.234,5", "1,234.5", "1 000", "1'000", "nan", "inf", "-", "1_0", "0x1", "#DIV/0!", "1e999"], ".,"),
+        *itertools.product(["1.234,5", "1,234.5", "1 000", "1'000", "nan", "inf", "-", "1_0", "0x1", "1e999"], ".,"),
         ("1,5", "."),
         ("1.5", ","),
         ("1.234", ","),
@@ -295,17 +292,27 @@ def test_a_hostile_text_is_cut_and_escaped_in_messages() -> None:
     assert len(message) < 400
 
 
-def measured(content: bytes, profile: TableProfile, name: str) -> tuple[str, float, float]:
-    """The refusal, its seconds, and the MiB that it took."""
-    start = time.monotonic()
-    message = refusal(content, profile, name)
-    seconds = time.monotonic() - start
-    tracemalloc.start()
-    try:
-        refusal(content, profile, name)
-        return message, seconds, tracemalloc.get_traced_memory()[1] / 2**20
-    finally:
-        tracemalloc.stop()
+MEASURED = """
+import re, sys, time
+from edge_ctc.errors import DataError
+from edge_ctc.exports.tables import TableProfile, read_table
+def used():
+    return int(re.search("VmHWM: +([0-9]+)", open("/proc/self/status").read().replace("\\t", " "))[1]) / 1024
+content = open(sys.argv[1], "rb").read()
+before, start = used(), time.process_time()
+try:
+    read_table(content, sys.argv[1], TableProfile(file="cells.csv", cell_id="cell_id"))
+except DataError as error:
+    print(time.process_time() - start, used() - before, error)
+"""
+
+
+def measured(content: bytes, path: Path) -> tuple[float, float, str]:
+    """Seconds of the processor, MiB beside the file's own, and the refusal."""
+    path.write_bytes(content)
+    told = subprocess.run([sys.executable, "-c", MEASURED, path], capture_output=True, text=True, check=True).stdout
+    seconds, mebibytes, message = told.split(" ", 2)
+    return float(seconds), float(mebibytes), message
 
 
 @pytest.mark.parametrize(
@@ -316,23 +323,19 @@ def measured(content: bytes, profile: TableProfile, name: str) -> tuple[str, flo
         (lambda: b"cell_id\n" + b"1\n" * (17 << 20), "expected at most 33554432"),
         (lambda: b"cell_id\n" + '"😀\n'.encode() * (4 << 20), "line 2"),
         (lambda: b"cell_id\n" + "😀".encode() * (7 << 20), "a line of over"),
-        (lambda: b"," * (32 << 20), "a line of over|columns"),
+        (lambda: b"," * (32 << 20), "a line of over"),
     ],
     ids=["rows", "blank rows", "bytes", "a quote that stays open", "one line", "one row of commas"],
 )
-def test_a_huge_text_is_refused_at_once_and_in_little_memory(content: Callable[[], bytes], named: str) -> None:
-    message, seconds, mebibytes = measured(content(), only_ids(), "cells.csv")
-    assert any(part in message for part in named.split("|"))
-    assert seconds < 2
-    assert mebibytes < 100
+def test_a_huge_text_is_refused_at_once_and_in_little_memory(
+    tmp_path: Path, content: Callable[[], bytes], named: str
+) -> None:
+    seconds, mebibytes, message = measured(content(), tmp_path / "cells.csv")
+    assert named in message
+    assert (seconds < 2, mebibytes < 100) == (True, True), (seconds, mebibytes)
 
 
 # Anything at all is a table or a DataError.
-
-DIALECTS = [
-    declared(encoding=encoding, delimiter=delimiter, decimal=decimal)
-    for encoding, delimiter, decimal in itertools.product(get_args(Encoding), get_args(Delimiter), (".", ","))
-]
 
 
 def read_or_refuse(content: bytes, profile: TableProfile, name: str = "cells.csv") -> None:
@@ -382,7 +385,9 @@ def workbook(rows: Sequence[Sequence[object]], sheets: Sequence[str] = ("Foglio1
     return file.getvalue()
 
 
-def changed(content: bytes, change: Callable[[str, bytes], bytes | None]) -> bytes:
+def changed(
+    content: bytes, change: Callable[[str, bytes], bytes | None], added: Mapping[str, str] | None = None
+) -> bytes:
     """The workbook with other parts; None drops one."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
@@ -390,7 +395,20 @@ def changed(content: bytes, change: Callable[[str, bytes], bytes | None]) -> byt
             part = change(entry.filename, old.read(entry))
             if part is not None:
                 new.writestr(entry.filename, part)
+        for name, xml in (added or {}).items():
+            new.writestr(name, xml)
     return file.getvalue()
+
+
+def with_texts(content: bytes, xml: str) -> bytes:
+    """The workbook with shared texts, as Excel writes them and openpyxl does not."""
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"
+    related = f'<Relationship Type="{kind}" Target="sharedStrings.xml" Id="rId9"/></Relationships>'.encode()
+    return changed(
+        content,
+        lambda name, part: part.replace(b"</Relationships>", related) if name.endswith("workbook.xml.rels") else part,
+        {"xl/sharedStrings.xml": xml},
+    )
 
 
 def with_sheet(xml: str) -> bytes:
@@ -423,7 +441,7 @@ def test_a_workbook_gives_the_same_as_the_text() -> None:
             st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=8).filter(
                 lambda value: value.strip() == value and not value.startswith("=") and "_x" not in value
             ),
-            NUMBERS,
+            st.none() | st.integers(-(10**6), 10**6).map(lambda number: number / 1000),
         ),
         unique_by=lambda row: row[0].casefold(),
         max_size=5,
@@ -432,10 +450,7 @@ def test_a_workbook_gives_the_same_as_the_text() -> None:
 @settings(max_examples=40, deadline=None)
 def test_what_openpyxl_wrote_is_read_back(rows: list[tuple[str, float | None]]) -> None:
     found = read_xlsx(workbook([("cell_id", "n"), *rows]), only_ids(features=("n",)))
-    expected = [(key, None if number is None else float(number)) for key, number in rows]
-    assert [(row.key, row.features[0]) for row in found.rows] == pytest.approx(expected) if False else True
-    assert [row.key for row in found.rows] == [key for key, _ in expected]
-    assert [row.features[0] for row in found.rows] == pytest.approx([number for _, number in expected], rel=1e-15)
+    assert [(row.key, row.features[0]) for row in found.rows] == rows
 
 
 def test_a_cached_value_stands_for_its_formula() -> None:
@@ -450,8 +465,7 @@ def test_texts_in_pieces_are_joined_and_how_to_pronounce_them_is_left_out() -> N
         "<si><r><t>00</t></r><r><t>17</t></r><rPh><t>x</t></rPh></si><si><t>a_x000A_b_x005F_c_xD800_</t></si></sst>"
     )
     sheet = rows_of('<c t="s"><v>0</v></c>', '<c t="s"><v>1</v></c>', '<c t="s"><v>2</v></c>')
-    content = changed(with_sheet(sheet), lambda name, part: shared.encode() if "sharedStrings" in name else part)
-    assert keys(read_xlsx(content, only_ids())) == ["0017", "a\nb_c_xD800_"]
+    assert keys(read_xlsx(with_texts(with_sheet(sheet), shared), only_ids())) == ["0017", "a\nb_c_xD800_"]
 
 
 def test_cells_that_a_sheet_leaves_out_are_blank_and_rows_keep_their_numbers() -> None:
@@ -468,7 +482,7 @@ def test_cells_that_a_sheet_leaves_out_are_blank_and_rows_keep_their_numbers() -
 def test_the_only_sheet_is_taken_or_the_one_that_is_named() -> None:
     rows = [("cell_id",), ("1",)]
     two = workbook(rows, ["Celle", "Note"])
-    named = declared(file="cells.xlsx", sheet="Celle", cage_row=None, cage_col=None, features=())
+    named = TableProfile(file="cells.xlsx", cell_id="cell_id", sheet="Celle")
     assert keys(read_xlsx(two, named)) == ["1"]
     assert "2 sheets ('Celle', 'Note'), expected one" in refusal_of_xlsx(two, only_ids())
     assert "no sheet 'Celle'; it has 'Foglio1'" in refusal_of_xlsx(workbook(rows), named)
@@ -479,9 +493,9 @@ def test_the_only_sheet_is_taken_or_the_one_that_is_named() -> None:
     [
         (1.5, "found 1.5, expected text or a whole number"),
         (10**15, "found 1000000000000000.0, expected text or a whole number"),
-        (datetime.date(2026, 2, 1), "found a date"),
-        (datetime.datetime(2026, 2, 1, 12, 30, tzinfo=None), "found a date"),
-        (datetime.timedelta(hours=1), "found a date"),
+        (dt.date(2026, 2, 1), "found a date"),
+        (dt.datetime(2026, 2, 1, 12, 30, tzinfo=None), "found a date"),
+        (dt.timedelta(hours=1), "found a date"),
         (True, "found TRUE or FALSE"),
         ("#N/A", "found an error"),
     ],
@@ -491,7 +505,7 @@ def test_an_id_that_excel_took_for_something_else_is_refused(value: object, name
 
 
 def test_a_value_in_a_column_that_is_not_used_may_be_anything() -> None:
-    rows = [("cell_id", "day", datetime.date(2026, 1, 1)), ("1", datetime.date(2026, 2, 1), True)]
+    rows = [("cell_id", "day", dt.date(2026, 1, 1)), ("1", dt.date(2026, 2, 1), True)]
     assert keys(read_xlsx(workbook(rows), only_ids())) == ["1"]
 
 
@@ -536,7 +550,8 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "1"><!ENTITY c "&b;&b;">]><a>&c;</a>'
     "part", ["_rels/.rels", "xl/workbook.xml", "xl/sharedStrings.xml", "xl/styles.xml", "sheet1.xml"]
 )
 def test_a_doctype_is_refused_in_each_part(part: str) -> None:
-    content = changed(workbook([HEADER, *ROWS]), lambda name, old: BOMB if name.endswith(part) else old)
+    content = with_texts(workbook([HEADER, *ROWS]), "<sst/>")
+    content = changed(content, lambda name, old: BOMB if name.endswith(part) else old)
     assert "holds a DOCTYPE" in refusal_of_xlsx(content)
 
 
@@ -579,20 +594,22 @@ def test_a_part_that_is_larger_than_it_says_is_refused() -> None:
 @pytest.mark.parametrize(
     ("xml", "named"),
     [
-        (lambda: "<sheetData>" + "<row/>" * 1_000_000 + "</sheetData>", "over 200000 rows"),
-        (lambda: rows_of(CELL_ID, *("<c><v>%d</v></c>" % number for number in range(700_000))), "over 200000 rows"),
-        (lambda: rows_of(CELL_ID, *("<c><v>%d</v></c>" % number for number in range(1_000_000))), "bytes unpacked"),
-        (lambda: rows_of("<c/>" * 6_000_000), "no column"),
+        (lambda: f"<sheetData><row>{CELL_ID}</row>" + "<row/>" * 1_000_000 + "</sheetData>", "over 200000 rows"),
+        (lambda: rows_of(CELL_ID, *(f"<c><v>{number}</v></c>" for number in range(700_000))), "over 200000 rows"),
+        (lambda: rows_of(CELL_ID, *(f"<c><v>{number}</v></c>" for number in range(1_000_000))), "bytes unpacked"),
+        (lambda: rows_of("<c/>" * 6_000_000), "over 1000000 cells"),
+        (lambda: "<a>" + "<b/>" * 6_000_000 + "</a>", "over 3000000 tags"),
         (lambda: "<a>" * 5_000_000, "nested"),
         (lambda: f"<a b='{'x' * (20 << 20)}'/>", "no columns"),
     ],
-    ids=["blank rows", "rows", "bytes", "cells of a row", "depth", "an attribute"],
+    ids=["blank rows", "rows", "bytes", "cells of a row", "tags", "depth", "an attribute"],
 )
-def test_a_huge_workbook_is_refused_soon_and_in_little_memory(xml: Callable[[], str], named: str) -> None:
-    message, seconds, mebibytes = measured(with_sheet(xml()), only_ids(), "cells.xlsx")
+def test_a_huge_workbook_is_refused_soon_and_in_little_memory(
+    tmp_path: Path, xml: Callable[[], str], named: str
+) -> None:
+    seconds, mebibytes, message = measured(with_sheet(xml()), tmp_path / "cells.xlsx")
     assert named in message
-    assert seconds < 8
-    assert mebibytes < 100
+    assert (seconds < 10, mebibytes < 100) == (True, True), (seconds, mebibytes)
 
 
 @given(st.data())

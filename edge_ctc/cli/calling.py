@@ -5,22 +5,35 @@ from typing import Annotated
 
 import typer
 
+from edge_ctc.cells import CsvDialect
 from edge_ctc.classify import Outcome, classify_run
 from edge_ctc.cli.exits import ExitCode, exit_code
 from edge_ctc.cli.options import OutOption, ProfileOption
 from edge_ctc.console.candidates import print_gallery, print_truth
 from edge_ctc.console.lines import progress
 from edge_ctc.console.runs import Ended, Failure, RunReporter, print_json_report
-from edge_ctc.errors import EdgeCtcError, RunError
-from edge_ctc.exports.profile import load_profile
+from edge_ctc.errors import EdgeCtcError, RunError, RunMissingError
+from edge_ctc.exports.listing import absolute, find_runs
+from edge_ctc.exports.profile import LoadedProfile, load_profile
 from edge_ctc.gallery import draw_candidates
 from edge_ctc.models import OpenModels
 from edge_ctc.plan import Request, result_place
+from edge_ctc.results.manifest import Manifest
 from edge_ctc.truth import compare_with_truth
 
 
 def classify_runs(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders, one exported run each.")],
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN", help="Folders, one exported run each.", show_default=False)
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Instead of RUN: every run under this folder, by the profile's glob `runs`. With --out, results go to "
+            "the same relative paths there.",
+        ),
+    ] = None,
     profile: ProfileOption = None,
     checkpoint: Annotated[
         Path | None,
@@ -31,6 +44,10 @@ def classify_runs(
         ),
     ] = None,
     out: OutOption = None,
+    csv: Annotated[
+        CsvDialect | None,
+        typer.Option(help="How the calls are written. Without it as the profile says, which is rfc4180 by default."),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON document instead of lines; progress goes to standard error."),
@@ -41,21 +58,25 @@ def classify_runs(
     Writes RUN.ctc-calls.csv, one ranked row per cell, and RUN.ctc-run.json, the manifest that commits it. A run that
     is unchanged since is left alone. Ends with 0; with 2 where a cell or run was not evaluable.
 
-    Example: edge-ctc classify-run /data/exports/2026-11-23_P07
+    Examples: edge-ctc classify-run /data/exports/2026-11-23_P07
+
+    edge-ctc classify-run --export /data/exports --profile ours.toml
     """
-    folders = _folders(runs, out)
     ended: list[Ended] = []
+    named = [Path(run) for run in runs or []]
     try:
         loaded = None if profile is None else load_profile(profile)
+        asked = [
+            Request(run, loaded, checkpoint, place, csv) for run, place in _folders(runs or [], export, loaded, out)
+        ]
+        named = [request.run for request in asked]
         with OpenModels() as models, RunReporter(quiet=as_json) as reporter:
-            for run in folders:
-                outcome = _ended(Request(run, loaded, checkpoint, out), models, reporter)
-                ended.append(Ended(run, outcome))
+            ended.extend(Ended(request.run, _ended(request, models, reporter)) for request in asked)
         code = _code_of([one.outcome for one in ended])
     except EdgeCtcError as error:
         if as_json:
             code = exit_code(error)
-            stopped = [Ended(run, Failure(error, code)) for run in folders[len(ended) :]]
+            stopped = [Ended(run, Failure(error, code)) for run in named[len(ended) :]]
             print_json_report([*ended, *stopped], code)
         raise
     if as_json:
@@ -73,7 +94,19 @@ def _ended(request: Request, models: OpenModels, reporter: RunReporter) -> Outco
     return outcome
 
 
-def _folders(runs: list[str], out: Path | None) -> list[Path]:
+def _folders(
+    runs: list[str], export: Path | None, profile: LoadedProfile | None, out: Path | None
+) -> list[tuple[Path, Path | None]]:
+    """Each run's folder, and the folder for its results."""
+    if bool(runs) == (export is not None):
+        raise typer.BadParameter("name RUN, one or more folders, or --export with the folder that holds them; not both")
+    if export is not None:
+        found = find_runs(export, "*" if profile is None else profile.profile.runs)
+        if not found:
+            raise RunMissingError(
+                f"{export}: holds no run folder by the profile's glob; name another folder or profile"
+            )
+        return [(run, None if out is None else out / run.relative_to(absolute(export)).parent) for run in found]
     if "" in runs:
         raise typer.BadParameter("RUN is empty; name the folder of one exported run")
     folders = [Path(run) for run in runs]
@@ -81,7 +114,7 @@ def _folders(runs: list[str], out: Path | None) -> list[Path]:
     for run, place in zip(runs, places, strict=True):
         if places.count(place) > 1:
             raise typer.BadParameter(f"{run}: another RUN would write to the same place in {place[0]}; call them apart")
-    return folders
+    return [(folder, out) for folder in folders]
 
 
 def _code_of(ended: list[Outcome | Failure]) -> ExitCode:
@@ -90,9 +123,13 @@ def _code_of(ended: list[Outcome | Failure]) -> ExitCode:
     again = [code for code in worst if code not in (ExitCode.DATA, ExitCode.INPUT_MISSING)]
     if again or (worst and not done):
         return (again or worst)[0]
-    if worst or any(outcome.manifest.cells.not_evaluable for outcome in done):
+    if worst or any(_has_problem(outcome.manifest) for outcome in done):
         return ExitCode.NOT_ALL_EVALUABLE
     return ExitCode.DONE
+
+
+def _has_problem(manifest: Manifest) -> bool:
+    return bool(manifest.cells.not_evaluable or (manifest.table and manifest.table.problem))
 
 
 def candidates(

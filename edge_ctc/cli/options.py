@@ -9,8 +9,8 @@ ProfileOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME_OR_FILE",
-        help="How the export is laid out: flat, multipage, or a TOML file. Without it the one built-in profile "
-        "that accounts for every file is taken.",
+        help="How the export is laid out: flat, per-cell, multipage, montage, or a TOML file. Without it the one "
+        "built-in profile that accounts for every file is taken.",
     ),
 ]
 OutOption = Annotated[

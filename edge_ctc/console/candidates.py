@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_ctc.console.lines import say
+from edge_ctc.exports.listing import display_name
 from edge_ctc.gallery import Gallery
 from edge_ctc.truth import Comparison
 
@@ -14,14 +15,19 @@ def print_gallery(gallery: Gallery) -> None:
     say(gallery.manifest.intended_use)
     title = Text(f"Top candidates of {gallery.manifest.run_id}")
     table = Table(title=title, title_justify="left")
-    for column in ("rank", "cell", "verdict", "p_ctc", "score", "flags"):
+    for column in ("rank", "cell", "cage", "verdict", "p_ctc", "score", "flags"):
         table.add_column(column, justify="right" if column in ("rank", "p_ctc", "score") else "left")
+    for feature in gallery.features:
+        table.add_column(Text(feature), justify="right")
     for candidate in gallery.candidates:
         call = candidate.call
         probability = "" if call.p_ctc is None else f"{call.p_ctc:.3f}"
         flags = " ".join(call.flags)
+        features = ["" if value is None else f"{value:g}" for value in candidate.features]
+        cage = f"{call.cage_row}/{call.cage_col}" if call.cage_row or call.cage_col else ""
         # Text, since square brackets in a plain string are markup to rich, and would vanish from an id.
-        table.add_row(str(candidate.rank), Text(call.cell_id), call.verdict, probability, f"{call.score:.2f}", flags)
+        names = Text(call.cell_id), Text(display_name(cage))
+        table.add_row(str(candidate.rank), *names, call.verdict, probability, f"{call.score:.2f}", flags, *features)
     Console().print(table)
     for candidate in gallery.candidates:
         say(f"{candidate.rank}. {candidate.call.cell_id}: {candidate.picture}")

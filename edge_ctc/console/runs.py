@@ -73,6 +73,12 @@ class RunReporter:
             )
         counts = ", ".join(f"{count} {verdict}" for verdict, count in manifest.verdicts.items())
         self._say(f"{manifest.run_id}: {counts}")
+        if manifest.table and manifest.table.problem:
+            self._say(f"{manifest.run_id}: without its table: {manifest.table.problem}")
+        elif manifest.table and manifest.table.without_images:
+            self._say(
+                f"{manifest.run_id}: cells that the table names and no image shows: {manifest.table.without_images}"
+            )
         if manifest.first_problem:
             self._say(f"{manifest.run_id}: not evaluable, the first: cell {manifest.first_problem}")
         if not manifest.verdicts["CTC"] + manifest.verdicts["REVIEW"]:

@@ -7,7 +7,7 @@ from xml.parsers import expat
 from edge_ctc.errors import DataError
 
 _MAX_DEPTH = 64
-_MAX_TAGS = 4_000_000
+_MAX_TAGS = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def feed(reader: TagReader, pieces: Iterable[bytes]) -> Iterator[Row]:
     """Tell `reader` of the part in `pieces`, and give its rows as soon as they are whole.
 
     Raises:
-        DataError: a DOCTYPE, with which every attack by entities starts, tags nested deeper than in any workbook, or too many.
+        DataError: a DOCTYPE, with which every attack by entities starts; tags nested over 64 deep; over 3 million tags.
         xml.parsers.expat.ExpatError: no XML.
     """
     parser = expat.ParserCreate(namespace_separator="}")

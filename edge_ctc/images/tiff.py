@@ -23,6 +23,9 @@ _DESCRIPTION, _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PREDICTO
 _TILE_WIDTH, _SAMPLE_FORMAT = 322, 339
 _ASCII = 2
 _TYPE_FORMAT = {1: "B", 3: "H", 4: "I"}
+_SHIFT = {("<", 1): 0, ("<", 3): 0, ("<", 4): 0, (">", 1): 24, (">", 3): 16, (">", 4): 0}
+_MASK = {1: 0xFF, 3: 0xFFFF, 4: 0xFFFFFFFF}
+"""A single value fills its field of four bytes from the left (section 2, "Value/Offset")."""
 _SAMPLE_FORMATS = {1: "unsigned", 2: "signed", 3: "floating point"}
 UNCOMPRESSED, LZW, PACKBITS = 1, 5, 32773
 DEFLATES = frozenset({8, 32946})
@@ -115,40 +118,42 @@ def _unpack(layout: str, content: bytes, offset: int) -> tuple[Any, ...]:
         raise ImageError(f"torn: the header points to byte {offset}, the file has {len(content)}") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Tags:
-    """The entries of one header: their type, number of values, and the place of the value or of its offset."""
+    """The entries of one header: their type, number of values, and the value or its offset as four bytes."""
 
     content: bytes
     order: str
     entries: dict[int, tuple[int, int, int]]
 
+    def one(self, tag: int, default: int) -> int:
+        """The only value of an entry."""
+        entry = self.entries.get(tag)
+        if entry is None:
+            return default
+        kind, length, value = entry
+        if length != 1 or kind not in _MASK:
+            raise ImageError(f"tag {tag}: expected one whole number, got type {kind} times {length}")
+        return value >> _SHIFT[self.order, kind] & _MASK[kind]
+
     def values(self, tag: int) -> tuple[int, ...]:
         """All values of an entry of whole numbers; none without it."""
         if tag not in self.entries:
             return ()
-        kind, length, place = self.entries[tag]
+        kind, length, value = self.entries[tag]
         letter = _TYPE_FORMAT.get(kind)
         if letter is None or not 0 < length <= _MAX_STRIPS:
             raise ImageError(f"tag {tag}: expected 1 to {_MAX_STRIPS} whole numbers, got type {kind} times {length}")
         layout = f"{self.order}{length}{letter}"
         if struct.calcsize(layout) > 4:
-            (place,) = struct.unpack_from(self.order + "I", self.content, place)
-        return _unpack(layout, self.content, place)
-
-    def one(self, tag: int, default: int) -> int:
-        """The only value of an entry."""
-        values = self.values(tag) or (default,)
-        if len(values) != 1:
-            raise ImageError(f"tag {tag}: expected one value, got {len(values)}")
-        return values[0]
+            return _unpack(layout, self.content, value)
+        return struct.unpack_from(layout, struct.pack(self.order + "I", value))
 
     def description(self) -> bytes:
         """ImageDescription. No decoder needs it, so one of another type or beyond the file is passed over."""
         kind, length, place = self.entries.get(_DESCRIPTION, (0, 0, 0))
         if kind != _ASCII or length <= 4:
             return b""
-        (place,) = struct.unpack_from(self.order + "I", self.content, place)
         return self.content[place : place + length].rstrip(b"\0")
 
 
@@ -158,11 +163,8 @@ def _directory(content: bytes, offset: int, order: str) -> tuple[_Tags, int]:
         raise ImageError(f"expected 1 to {_MAX_ENTRIES} header entries, got {count}")
     end = offset + 2 + 12 * count
     (following,) = _unpack(order + "I", content, end)
-    stored = struct.iter_unpack(order + "HHI4x", content[offset + 2 : end])
-    entries = {
-        tag: (kind, length, place)
-        for place, (tag, kind, length) in zip(range(offset + 10, end, 12), stored, strict=True)
-    }
+    stored = struct.iter_unpack(order + "HHII", content[offset + 2 : end])
+    entries = {tag: (kind, length, value) for tag, kind, length, value in stored}
     if len(entries) != count:
         raise ImageError(f"expected each header entry once, got {count - len(entries)} again; export it again")
     return _Tags(content, order, entries), following

@@ -61,6 +61,8 @@ def _scanlines(samples: NDArray[Any], filters: Sequence[int], interlace: int) ->
 
 
 def _filtered(kind: int, line: NDArray[np.uint8], above: NDArray[np.uint8], step: int) -> bytes:
+    if not kind:
+        return line.tobytes()
     left = [0] * step + line.tolist()
     corner = [0] * step + above.tolist()
     predict: Callable[[int, int, int], int] = _PREDICTORS[kind]
@@ -75,7 +77,7 @@ def _paeth(a: int, b: int, c: int) -> int:
 
 
 _PREDICTORS: tuple[Callable[[int, int, int], int], ...] = (
-    lambda _a, _b, _c: 0,
+    lambda _a, _b, _c: 0,  # not asked
     lambda a, _b, _c: a,
     lambda _a, b, _c: b,
     lambda a, b, _c: (a + b) // 2,
@@ -89,13 +91,13 @@ def grey_palette(entries: int = 256) -> NDArray[np.uint8]:
 
 
 def bmp(
-    pixels: NDArray[np.uint8],
+    pixels: NDArray[Any],
     palette: NDArray[np.uint8] | None = None,
     top_down: bool = False,
     header_bytes: int = 40,
     **fields: int,
 ) -> bytes:
-    """A BMP of pixels (H, W) with a palette (N, 3), or (H, W, 3 or 4); `fields` replace those of the header."""
+    """A BMP of uint8 pixels (H, W) with a palette (N, 3), or (H, W, 3 or 4); `fields` replace those of the header."""
     height, width = pixels.shape[:2]
     palette = grey_palette() if palette is None else palette
     colours = b"".join(bytes([*entry[::-1], 0]) for entry in palette.tolist()) if pixels.ndim == 2 else b""
