@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,20 +13,22 @@ from hypothesis import strategies as st
 
 from edge_ctc.cells import Verdict
 from edge_ctc.errors import ResultsError
-from edge_ctc.results.calls import COLUMNS, Call, ranked, read_calls, write_calls
+from edge_ctc.results.calls import COLUMNS, Call, CsvDialect, ranked, read_calls, write_calls
 from tests.images import CALL, not_evaluable
 
 
-def raw(*calls: Call) -> bytes:
+def raw(*calls: Call, dialect: CsvDialect = "rfc4180") -> bytes:
     file = io.BytesIO()
-    write_calls(file, calls)
+    write_calls(file, calls, dialect)
     assert not file.closed
     return file.getvalue()
 
 
-def cells_of(*calls: Call) -> list[dict[str, str]]:
-    """The rows as any reader of RFC 4180 sees them."""
-    return list(csv.DictReader(io.StringIO(raw(*calls).decode(), newline=""), strict=True))
+def cells_of(*calls: Call, dialect: CsvDialect = "rfc4180") -> list[dict[str, str]]:
+    """The rows as any reader of the dialect sees them."""
+    text = raw(*calls, dialect=dialect).decode("utf-8" if dialect == "rfc4180" else "utf-8-sig")
+    delimiter = "," if dialect == "rfc4180" else ";"
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
 
 
 def read_back(content: bytes) -> list[Call]:
@@ -59,17 +61,18 @@ def any_call(draw: st.DrawFn) -> Call:
     return replace(CALL, verdict=verdict, score=score, **changes)
 
 
-@given(st.lists(any_call(), max_size=4))
-@example([replace(CALL, reason=text, image_files=(text,)) for text in FORMULAS])
-@settings(max_examples=80, deadline=None)
-def test_what_was_written_is_read_back_whatever_the_text(calls: list[Call]) -> None:
-    assert read_back(raw(*calls)) == calls
+@given(st.lists(any_call(), max_size=4), st.sampled_from(get_args(CsvDialect)))
+@example([replace(CALL, reason=text, image_files=(text,)) for text in FORMULAS], "rfc4180")
+@example([replace(CALL, reason=text, image_files=(text,)) for text in FORMULAS], "excel-it")
+@settings(max_examples=120, deadline=None)
+def test_what_was_written_is_read_back_whatever_the_text(calls: list[Call], dialect: CsvDialect) -> None:
+    assert read_back(raw(*calls, dialect=dialect)) == calls
 
 
-@given(any_call())
+@given(any_call(), st.sampled_from(get_args(CsvDialect)))
 @settings(max_examples=80, deadline=None)
-def test_no_text_in_the_file_starts_a_formula(call: Call) -> None:
-    (row,) = cells_of(call)
+def test_no_text_in_the_file_starts_a_formula(call: Call, dialect: CsvDialect) -> None:
+    (row,) = cells_of(call, dialect=dialect)
     for name in (*WRITTEN_AS_TEXT, *WRITTEN_AS_LIST):
         assert not row[name].startswith(("=", "+", "-", "@", "\t", "\r")), name
 
@@ -110,6 +113,32 @@ def test_the_file_is_utf8_without_a_mark_and_its_lines_end_as_rfc_4180_says() ->
     assert '"è, ""so""\nit\ris"'.encode() in content
     assert content.endswith(b"\r\n")
     assert content.count(b"\r\n") == 2
+
+
+def test_a_file_for_excel_in_italy_has_its_mark_semicolons_and_decimal_commas() -> None:
+    call = replace(CALL, score=-0.25, p_ctc=1e-30, reason="a,b;c è", image_files=("=1.5.tif",), pixel_size_um=0.65)
+    content = raw(call, dialect="excel-it")
+    assert content.startswith(b"\xef\xbb\xbfschema_version;run_id;")
+    assert content.endswith(b"\r\n")
+    assert content.count(b"\r\n") == 2
+    (row,) = cells_of(call, dialect="excel-it")
+    shown = {
+        "rank": "1",
+        "p_ctc": "1e-30",
+        "score": "-0,25",
+        "threshold_ctc": str(CALL.threshold_ctc).replace(".", ","),
+        "ood_score": "",
+        "reason": "a,b;c è",
+        "image_files": "'=1.5.tif",
+        "pixel_size_um": "0,65",
+    }
+    assert {name: row[name] for name in shown} == shown
+    assert '"a,b;c è"'.encode() in content
+
+
+def test_a_file_for_excel_in_italy_without_cells_is_a_header() -> None:
+    assert raw(dialect="excel-it") == b"\xef\xbb\xbf" + ";".join(COLUMNS).encode() + b"\r\n"
+    assert read_back(raw(dialect="excel-it")) == []
 
 
 def test_a_run_without_cells_is_a_header() -> None:
@@ -167,6 +196,7 @@ def test_ranking_keeps_every_cell_and_is_stable_when_repeated(scores: list[float
         b"schema_version,run_id\r\n",
         raw(CALL).replace(b"cell_id", b"cell", 1),
         b"\xef\xbb\xbf" + raw(CALL),
+        raw(CALL, dialect="excel-it")[3:],
         raw(CALL).replace(b",", b";"),
         b",".join(reversed(raw().rstrip().split(b","))),
     ],
@@ -204,6 +234,14 @@ def test_a_row_that_edge_ctc_would_not_write_is_refused(harm: str) -> None:
     assert spoilt != content
     with pytest.raises(ResultsError, match="cannot be read as calls"):
         read_back(spoilt)
+
+
+@pytest.mark.parametrize("score", ["1.5", "1,5,0", "inf", "1;5"])
+def test_a_number_that_excel_in_italy_would_not_take_is_refused(score: str) -> None:
+    content = raw(CALL, dialect="excel-it")
+    assert content.count(b";1,5;") == 1
+    with pytest.raises(ResultsError, match="cannot be read as calls"):
+        read_back(content.replace(b";1,5;", f";{score};".encode()))
 
 
 def test_a_row_of_very_many_files_is_read_back() -> None:

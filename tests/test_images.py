@@ -8,7 +8,7 @@ import pytest
 
 from edge_ctc.cells import ImageFile
 from edge_ctc.errors import ImageError, RunUnreadableError
-from edge_ctc.images.content import check_bits, decode, open_image
+from edge_ctc.images.content import check_bits, open_image
 from edge_ctc.images.files import MAX_FILE_BYTES, read_file
 from edge_ctc.preprocess import Bits
 from tests.encoders import PALETTE, bmp, png
@@ -41,7 +41,7 @@ def test_an_empty_file_is_read_and_its_image_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tif").touch()
     content = read_file(tmp_path, listed(tmp_path, "a.tif"))
     with pytest.raises(ImageError, match=r"a\.tif: .*empty file"):
-        decode(content, "a.tif", [0], 1, "unknown")
+        open_image(content, "a.tif")
 
 
 def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path, image: ImageFile) -> None:
@@ -112,22 +112,15 @@ def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
 
 def test_the_wanted_pages_come_in_the_wanted_order() -> None:
     pages = [some_counts(seed=seed) for seed in range(4)]
-    found = decode(tiff(*pages), "a.tif", [2, 0], 4, "unknown")
-    assert [image.tolist() for image in found] == [pages[2].tolist(), pages[0].tolist()]
-
-
-@pytest.mark.parametrize("pages", [1, 3])
-def test_a_file_with_more_or_fewer_pages_than_channels_is_refused(pages: int) -> None:
-    content = tiff(*[some_counts()] * pages)
-    with pytest.raises(ImageError, match=rf"a\.tif: expected 2 page\(s\), got {pages}"):
-        decode(content, "a.tif", [0], 2, "unknown")
+    image = open_image(tiff(*pages), "a.tif")
+    assert image.pages == 4
+    assert [image.page(page).tolist() for page in (2, 0)] == [pages[2].tolist(), pages[0].tolist()]
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(8, 255), (12, 4095), (16, 65535), ("unknown", 65535)])
 def test_counts_up_to_the_declared_depth_are_accepted(bits: Bits, largest: int) -> None:
     counts = np.full((3, 3), largest, np.uint16)
-    (found,) = decode(tiff(counts), "a.tif", [0], 1, bits)
-    assert found.tolist() == counts.tolist()
+    check_bits(counts, bits, "a.tif")
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(8, 256), (12, 4096)])
@@ -135,12 +128,12 @@ def test_a_single_count_beyond_the_declared_depth_is_refused(bits: Bits, largest
     counts = np.zeros((3, 3), np.uint16)
     counts[1, 2] = largest
     with pytest.raises(ImageError, match=rf"a\.tif: expected counts of {bits} bits .* got {largest}"):
-        decode(tiff(counts), "a.tif", [0], 1, bits)
+        check_bits(counts, bits, "a.tif")
 
 
 def test_an_error_begins_with_the_name_of_the_file() -> None:
     with pytest.raises(ImageError, match=r"^0017_BF\.tif: expected a TIFF, got a PNG file"):
-        decode(b"\x89PNG\r\n\x1a\n", "0017_BF.tif", [0], 1, "unknown")
+        open_image(b"\x89PNG\r\n\x1a\n", "0017_BF.tif")
 
 
 FILES = {"TIFF": tiff(COUNTS), "PNG": png(COUNTS), "BMP": bmp(COUNTS)}

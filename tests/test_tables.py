@@ -286,6 +286,12 @@ def test_what_is_no_plain_number_is_refused_with_its_line(number: str, decimal: 
     assert f"line 3: column 'area': found {number!r}" in message
 
 
+def test_more_numbers_than_any_run_has_are_refused() -> None:
+    header = [f"f{number}" for number in range(250)]
+    content = text([["cell_id", *header], *([str(number)] + ["1"] * 250 for number in range(8001))])
+    assert "line 8002: over 2000000 numbers" in refusal(content, only_ids(features=tuple(header)))
+
+
 def test_a_hostile_text_is_cut_and_escaped_in_messages() -> None:
     message = refusal("cell_id,area\n1," + "\x1b[31m" * 5000 + "\n", only_ids(features=("area",)))
     assert message.isprintable()

@@ -1,7 +1,7 @@
 """Make the two checkpoints that edge_ctc ships: `python -m trainer.reference --out engines`.
 
 They learn from simulated patients alone. Seeds below 100000 belong to tests, demonstrations and users:
-no training patient is ever among them.
+no training patient is ever among them. The patients are spread over twelve instruments, the default one among them.
 """
 
 import csv
@@ -26,6 +26,7 @@ from trainer.progress import ConsoleReporter, Reporter
 from trainer.recipe import built_in_recipe
 
 FIRST_SEED = 100_000
+INSTRUMENTS = 12
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -50,7 +51,7 @@ def reference(
 
 
 def simulate_patients(runs: Path, seeds: Sequence[int], counts: tuple[int, int], reporter: Reporter) -> Path:
-    """Write one run per seed, and the labels of all of them; a seed is a patient.
+    """Write one run per seed, and the labels of all of them; a seed is a patient, one after another on each instrument.
 
     Args:
         runs: folder for the runs; made.
@@ -69,7 +70,7 @@ def simulate_patients(runs: Path, seeds: Sequence[int], counts: tuple[int, int],
     rows: list[tuple[str, ...]] = []
     for done, seed in enumerate(seeds, 1):
         run = runs / f"simulated-{seed}"
-        write_run(run, cells, ctcs, seed, Layout.MULTIPAGE)
+        write_run(run, cells, ctcs, seed, Layout.MULTIPAGE, instrument=seed % INSTRUMENTS)
         truth = read_truth(run.with_name(f"{run.name}.truth.csv"))
         rows += [(run.name, cell_id, label, str(seed)) for cell_id, label in truth.items()]
         reporter.advanced("simulating patients", done, len(seeds))

@@ -14,6 +14,9 @@ def simulate(
     cells: Annotated[int, typer.Option(min=1, help="All cells of the run.")] = 1000,
     ctcs: Annotated[int | None, typer.Option(min=0, help="How many of them are CTCs; ten, or all of fewer.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="One seed is one patient; the same seed gives the same cells.")] = 0,
+    instrument: Annotated[
+        int, typer.Option(min=0, help="Optics and camera; 0 is the default one, others differ as instruments do.")
+    ] = 0,
     layout: Annotated[Layout, typer.Option(help="How the run lies on the disk.")] = Layout.FLAT,
     rate: Annotated[
         float | None, typer.Option(metavar="CELLS_PER_SECOND", help="Write as slowly as an instrument does.")
@@ -27,5 +30,5 @@ def simulate(
     """
     ctcs = min(10, cells) if ctcs is None else ctcs
     with progress("simulating", cells) as advanced:
-        write_run(out, cells, ctcs, seed, layout, rate, advanced)
+        write_run(out, cells, ctcs, seed, layout, rate, advanced, instrument)
     say(f"{out}: {cells} cells, {ctcs} of them CTC; truth in {out}.truth.csv")

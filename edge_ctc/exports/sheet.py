@@ -8,6 +8,7 @@ from edge_ctc.exports.xml_tags import Row, TagReader, Unfit, Value, feed, read_p
 
 MAX_COLUMNS = 256
 _MAX_TEXT = 32_767
+_MAX_FORMAT = 255
 _MAX_TEXTS = 1_000_000
 _MAX_ROW = 1 << 20
 _MAX_CELLS = 1_000_000
@@ -84,6 +85,8 @@ class _Text(TagReader):
 class _SharedTexts(_Text):
     """The texts that cells name by number."""
 
+    wanted = frozenset({"t", "rPh", "si"})
+
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
@@ -99,6 +102,8 @@ class _SharedTexts(_Text):
 class _DateStyles(TagReader):
     """Which cell styles show a number as a date or time."""
 
+    wanted = frozenset({"numFmt", "cellXfs", "xf"})
+
     def __init__(self) -> None:
         self.is_date: list[bool] = []
         self._formats: set[int] = set(_DATES)
@@ -106,7 +111,7 @@ class _DateStyles(TagReader):
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "numFmt":
-            shown = _UNSHOWN.sub("", attributes.get("formatCode", "")[:_MAX_TEXT]).lower()
+            shown = _UNSHOWN.sub("", attributes.get("formatCode", "")[:_MAX_FORMAT]).lower()
             if any(letter in shown for letter in "dmyhs"):
                 self._formats.add(int(attributes.get("numFmtId", "-1")))
         elif tag == "cellXfs":
@@ -121,6 +126,8 @@ class _DateStyles(TagReader):
 
 class _Sheet(_Text):
     """The rows of one sheet; blank fields at a row's end are left out."""
+
+    wanted = frozenset({"row", "c", "v", "f", "t", "rPh"})
 
     def __init__(self, texts: Sequence[str], is_date: Sequence[bool]) -> None:
         super().__init__()

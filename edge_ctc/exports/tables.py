@@ -16,6 +16,8 @@ from edge_ctc.exports.xml_tags import Unfit, Value
 __all__ = ["Table", "TableMatch", "TableProfile", "TableRow", "match_table", "read_table"]
 
 MAX_ROWS = 200_000
+_MAX_NUMBERS = 2_000_000
+"""Features of all rows together; 32 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def read_table(content: bytes, name: str, declared: TableProfile) -> Table:
                 blank = blank or line
             else:
                 _check_shape(count, blank, len(values), len(header))
+                _check_numbers(count * len(declared.features))
                 rows.append(read_row(line, values))
     except ValueError as error:
         raise DataError(f"{name}: line {line}: {error}") from None
@@ -105,6 +108,11 @@ def _check_shape(count: int, blank: int, found: int, width: int) -> None:
         raise ValueError(f"a row after the blank line {blank}; take the blank line out")
     if found != width:
         raise ValueError(f"{found} fields, expected {width} as in the header; mend that line")
+
+
+def _check_numbers(count: int) -> None:
+    if count > _MAX_NUMBERS:
+        raise ValueError(f"over {_MAX_NUMBERS} numbers in the features; declare those that matter")
 
 
 def _check_keys(rows: Sequence[TableRow], name: str, declared: TableProfile) -> None:

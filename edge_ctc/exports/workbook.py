@@ -102,16 +102,16 @@ class _Parts:
             while piece := part.read(_PIECE):
                 yield piece
 
-    def tags(self, path: str) -> list[tuple[str, dict[str, str]]]:
-        """(name, attributes) of each tag of a part that lists others."""
-        return read_tags(self.pieces(path, _MAX_INDEX))
+    def tags(self, path: str, wanted: str) -> list[dict[str, str]]:
+        """The attributes of each tag of this name in a part that lists others."""
+        return read_tags(self.pieces(path, _MAX_INDEX), wanted)
 
     def related(self, path: str) -> dict[str, tuple[str, str]]:
         """(kind, path) of each part that the part at `path` relates to, by id."""
         folder, _, last = path.rpartition("/")
         found: dict[str, tuple[str, str]] = {}
-        for tag, attributes in self.tags(posixpath.join(folder, "_rels", f"{last}.rels")):
-            if tag == "Relationship" and attributes.get("TargetMode") != "External":
+        for attributes in self.tags(posixpath.join(folder, "_rels", f"{last}.rels"), "Relationship"):
+            if attributes.get("TargetMode") != "External":
                 target = posixpath.normpath(posixpath.join("/", folder, attributes.get("Target", "")))
                 kind = attributes.get("Type", "").rpartition("/")[2]
                 found[attributes.get("Id", "")] = kind, target.lstrip("/")
@@ -136,9 +136,9 @@ def _rows(parts: _Parts, wanted: str | None) -> Iterator[Row]:
 def _sheets(parts: _Parts, book: str, related: dict[str, tuple[str, str]]) -> dict[str, str]:
     """Path by name of the sheets that hold cells."""
     found = {}
-    for tag, attributes in parts.tags(book):
+    for attributes in parts.tags(book, "sheet"):
         kind, path = related.get(attributes.get("id", ""), ("", ""))
-        if tag == "sheet" and kind == "worksheet":
+        if kind == "worksheet":
             found[attributes.get("name", "")] = path
     return found
 

@@ -22,7 +22,9 @@ Row = tuple[int, list[Value]]
 
 
 class TagReader:
-    """Is told of each tag of one part, without its namespace, and gives the rows that are whole so far."""
+    """Is told of the tags of one part that it wants, without their namespaces, and gives the rows that are whole."""
+
+    wanted: frozenset[str]
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """A tag opens."""
@@ -39,16 +41,17 @@ class TagReader:
 
 
 class _TagList(TagReader):
-    def __init__(self) -> None:
-        self.tags: list[tuple[str, dict[str, str]]] = []
+    def __init__(self, wanted: str) -> None:
+        self.wanted = frozenset({wanted})
+        self.tags: list[dict[str, str]] = []
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.tags.append((tag, {name[name.rfind("}") + 1 :]: value for name, value in attributes.items()}))
+    def start(self, tag: str, attributes: dict[str, str]) -> None:  # noqa: ARG002 - all are of the one name wanted
+        self.tags.append({name[name.rfind("}") + 1 :]: value for name, value in attributes.items()})
 
 
-def read_tags(pieces: Iterable[bytes]) -> list[tuple[str, dict[str, str]]]:
-    """(name, attributes) of each tag of a small part, without their namespaces. Raises as `feed`."""
-    reader = _TagList()
+def read_tags(pieces: Iterable[bytes], wanted: str) -> list[dict[str, str]]:
+    """The attributes of each tag of this name in a small part, without their namespaces. Raises as `feed`."""
+    reader = _TagList(wanted)
     read_part(reader, pieces)
     return reader.tags
 
@@ -68,6 +71,7 @@ def feed(reader: TagReader, pieces: Iterable[bytes]) -> Iterator[Row]:
     """
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
+    wanted = reader.wanted
     depth = tags = 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -79,12 +83,16 @@ def feed(reader: TagReader, pieces: Iterable[bytes]) -> Iterator[Row]:
         # expat keeps 150 bytes for each open tag.
         if depth > _MAX_DEPTH:
             raise DataError(f"tags nested over {_MAX_DEPTH} deep; save it again as .xlsx")
-        reader.start(tag[tag.rfind("}") + 1 :], attributes)
+        name = tag[tag.rfind("}") + 1 :]
+        if name in wanted:
+            reader.start(name, attributes)
 
     def end(tag: str) -> None:
         nonlocal depth
         depth -= 1
-        reader.end(tag[tag.rfind("}") + 1 :])
+        name = tag[tag.rfind("}") + 1 :]
+        if name in wanted:
+            reader.end(name)
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = reader.text

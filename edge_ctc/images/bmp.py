@@ -21,6 +21,8 @@ _HEADER_SIZES = (40, 108, 124)
 _UNCOMPRESSED = 0
 _PALETTE_ENTRY = 4
 _PALETTE_MAX = 256
+_PLAIN_PALETTE = bytes(part for grey in range(_PALETTE_MAX) for part in (grey, grey, grey, 0))
+"""That of nearly every grey BMP: index i is the count i."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +107,7 @@ def decode(content: bytes, header: BmpHeader) -> NDArray[np.uint8]:
     if header.pixel_bytes > 1:
         return grey_of(rows.reshape(header.height, header.width, header.pixel_bytes)[:, :, :3], "BMP")
     start, entries = header.palette
-    palette = np.frombuffer(content, np.uint8, _PALETTE_ENTRY * entries, start).reshape(entries, _PALETTE_ENTRY)
-    return through_palette(rows, palette[:, :3])
+    colours = content[start : start + _PALETTE_ENTRY * entries]
+    if colours == _PLAIN_PALETTE:
+        return rows
+    return through_palette(rows, np.frombuffer(colours, np.uint8).reshape(entries, _PALETTE_ENTRY)[:, :3])

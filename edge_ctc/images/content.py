@@ -1,6 +1,6 @@
 """Open one image file by the kind that its name promises, and decode its pages into counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -80,21 +80,6 @@ def check_bits(image: Counts, bits: Bits, name: str) -> None:
     """
     if bits != "unknown" and (largest := int(image.max())) >> bits:
         raise ImageError(f"{name}: expected counts of {bits} bits as the profile says, got {largest}")
-
-
-def decode(content: bytes, name: str, pages: Sequence[int], page_count: int, bits: Bits) -> list[Counts]:
-    """The wanted pages of a file that holds `page_count`, none with a count above 2**bits - 1.
-
-    Raises:
-        ImageError: as `open_image`, `OpenImage.page` and `check_bits`, or another number of pages.
-    """
-    image = open_image(content, name)
-    if image.pages != page_count:
-        raise ImageError(f"{name}: expected {page_count} page(s), got {image.pages}")
-    counts = [image.page(page) for page in pages]
-    for one in counts:
-        check_bits(one, bits, name)
-    return counts
 
 
 def _open_tiff(content: bytes, name: str) -> tuple[tuple[_Decoder, ...], tuple[str, ...]]:

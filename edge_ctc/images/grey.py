@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from edge_ctc.errors import ImageError
 
 _OPAQUE = 255
-_IDENTITY = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
 
 def grey_of(samples: NDArray[np.uint8], what: str) -> NDArray[np.uint8]:
@@ -43,13 +42,11 @@ def through_palette(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> N
         palette: uint8 (N, 3), the colours of indices 0 to N - 1, N at most 256.
 
     Returns:
-        uint8 (H, W); `indices` themselves where each stands for its own count.
+        uint8 (H, W).
 
     Raises:
         ImageError: the palette has colours, or an index points beyond it.
     """
-    if palette.shape == _IDENTITY.shape and np.array_equal(palette, _IDENTITY):
-        return indices
     if not (palette == palette[:, :1]).all():
         raise coloured("a palette")
     if (largest := int(indices.max())) >= len(palette):

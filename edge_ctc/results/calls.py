@@ -1,5 +1,6 @@
 """The calls of a run: columns, order, and the CSV file that the README specifies."""
 
+import codecs
 import csv
 import io
 import itertools
@@ -14,12 +15,30 @@ from edge_ctc.errors import ResultsError
 
 SCHEMA_VERSION = 1
 RunState = Literal["complete", "partial"]
+CsvDialect = Literal["rfc4180", "excel-it"]
+"""RFC 4180 in UTF-8; or as Excel in Italy opens it by a double click: byte order mark, `;`, decimal comma."""
 
 # Python's csv refuses to read fields of over 128 KiB, which the file names of one spoilt cell can reach.
 csv.field_size_limit(1 << 24)
 
+_Row = list[str | int | float | None]
 _LIST_SEPARATOR = "|"
 _QUOTED_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """How a dialect is written."""
+
+    encoding: str
+    delimiter: str
+    decimal: str
+
+
+_SPELLINGS: dict[CsvDialect, _Spelling] = {
+    "rfc4180": _Spelling("utf-8", ",", "."),
+    "excel-it": _Spelling("utf-8-sig", ";", ","),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +91,25 @@ def ranked(calls: Iterable[Call]) -> list[Call]:
     return sorted(calls, key=lambda call: math.inf if call.score is None else -call.score)
 
 
-def write_calls(file: BinaryIO, calls: Iterable[Call]) -> None:
-    """Write RFC 4180 CSV in UTF-8: a header, then one row per call; `calls` are `ranked`."""
-    text = io.TextIOWrapper(file, "utf-8", newline="", write_through=False)
-    writer = csv.writer(text)
+def write_calls(file: BinaryIO, calls: Iterable[Call], dialect: CsvDialect = "rfc4180") -> None:
+    """Write CSV: a header, then one row per call, lines ending in CRLF; `calls` are `ranked`."""
+    spelling = _SPELLINGS[dialect]
+    text = io.TextIOWrapper(file, spelling.encoding, newline="", write_through=False)
+    writer = csv.writer(text, delimiter=spelling.delimiter)
     writer.writerow(COLUMNS)
-    writer.writerows(itertools.starmap(_row, enumerate(calls, 1)))
+    rows: Iterable[_Row] = itertools.starmap(_row, enumerate(calls, 1))
+    if spelling.decimal != ".":
+        rows = (_with_decimal(row, spelling.decimal) for row in rows)
+    writer.writerows(rows)
     text.flush()
     text.detach()
 
 
-def _row(place: int, call: Call) -> list[str | int | float | None]:
+def _with_decimal(row: _Row, decimal: str) -> _Row:
+    return [str(value).replace(".", decimal) if isinstance(value, float) else value for value in row]
+
+
+def _row(place: int, call: Call) -> _Row:
     return [
         call.schema_version,
         _safe(call.run_id),
@@ -133,23 +160,25 @@ def _parted(text: str) -> tuple[str, ...]:
 
 
 def read_calls(path: Path) -> list[Call]:
-    """The calls of a file that edge_ctc wrote, in file order: ranked.
+    """The calls of a file that edge_ctc wrote in any dialect, in file order: ranked.
 
     Raises:
         ResultsError: the file cannot be read, or is not such a file.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file)
+        with path.open("rb") as file:
+            spelling = _SPELLINGS["excel-it" if file.read(3) == codecs.BOM_UTF8 else "rfc4180"]
+            file.seek(0)
+            rows = csv.reader(io.TextIOWrapper(file, spelling.encoding, newline=""), delimiter=spelling.delimiter)
             header = tuple(next(rows, ()))
             if header != COLUMNS:
                 raise ResultsError(f"{path}: columns {header[:3]}…, expected those of edge_ctc's calls, schema 1")
-            return [_call(row) for row in rows]
+            return [_call(row, spelling.decimal) for row in rows]
     except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
         raise ResultsError(f"{path}: cannot be read as calls ({error}); classify the run again") from error
 
 
-def _call(row: Sequence[str]) -> Call:
+def _call(row: Sequence[str], decimal: str) -> Call:
     cell = dict(zip(COLUMNS, row, strict=True))
     return Call(
         schema_version=_schema_version(cell["schema_version"]),
@@ -158,18 +187,18 @@ def _call(row: Sequence[str]) -> Call:
         cage_row=_unsafe(cell["cage_row"]),
         cage_col=_unsafe(cell["cage_col"]),
         verdict=Verdict(cell["verdict"]),
-        p_ctc=_number(cell["p_ctc"]),
-        score=_number(cell["score"]),
-        threshold_ctc=float(cell["threshold_ctc"]),
-        threshold_review=float(cell["threshold_review"]),
-        ood_score=_number(cell["ood_score"]),
+        p_ctc=_number(cell["p_ctc"], decimal),
+        score=_number(cell["score"], decimal),
+        threshold_ctc=_float(cell["threshold_ctc"], decimal),
+        threshold_review=_float(cell["threshold_review"], decimal),
+        ood_score=_number(cell["ood_score"], decimal),
         flags=_parted(cell["flags"]),
         reason=_unsafe(cell["reason"]),
         channels_used=_parted(cell["channels_used"]),
         channels_missing=_parted(cell["channels_missing"]),
         image_files=_parted(cell["image_files"]),
         image_sha256=_parted(cell["image_sha256"]),
-        pixel_size_um="unknown" if cell["pixel_size_um"] == "unknown" else float(cell["pixel_size_um"]),
+        pixel_size_um="unknown" if cell["pixel_size_um"] == "unknown" else _float(cell["pixel_size_um"], decimal),
         checkpoint_name=cell["checkpoint_name"],
         checkpoint_sha256=cell["checkpoint_sha256"],
         profile_name=cell["profile_name"],
@@ -182,13 +211,21 @@ def _call(row: Sequence[str]) -> Call:
     )
 
 
-def _number(text: str) -> float | None:
+def _number(text: str, decimal: str) -> float | None:
     if not text:
         return None
-    number = float(text)
+    number = _float(text, decimal)
     if not math.isfinite(number):
         raise ValueError(f"{text}: expected a finite number")
     return number
+
+
+def _float(text: str, decimal: str) -> float:
+    if decimal == ".":
+        return float(text)
+    if "." in text:
+        raise ValueError(f"{text}: expected a number with a decimal {decimal}")
+    return float(text.replace(decimal, "."))
 
 
 def _schema_version(text: str) -> int:

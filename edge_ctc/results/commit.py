@@ -152,7 +152,7 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
         ResultsError: the results cannot be written; the run is then not done, and nothing is half-written.
     """
     kept = place.superseded(former.finished_at_utc) if former and former.run_state == "complete" else None
-    with durable.staged(place.calls, lambda file: write_calls(file, calls)) as new_calls:
+    with durable.staged(place.calls, lambda file: write_calls(file, calls, manifest.calls.csv)) as new_calls:
         written = manifest.model_copy(
             update={
                 "calls": manifest.calls.model_copy(update={"sha256": new_calls.sha256, "rows": len(calls)}),

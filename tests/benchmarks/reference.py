@@ -20,7 +20,33 @@ from tests.benchmarks.walk import Silent
 
 SEEDS = range(30_000, 30_010)
 """Training patients have seeds from 100,000 on; tests, tuning and the demo use others than these."""
-MIXES = ((1000, 50), (400, 80))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the runs of a line have in common.
+
+    Attributes:
+        cells: of each run.
+        ctcs: among them.
+        instruments: one per run.
+        described: the instruments in words.
+    """
+
+    cells: int
+    ctcs: int
+    instruments: Sequence[int]
+    described: str
+
+
+DEFAULT = [0] * len(SEEDS)
+UNSEEN = range(1001, 1001 + len(SEEDS))
+"""Training saw the instruments 0 to 11."""
+SETTINGS = (
+    Setting(1000, 50, DEFAULT, "the default one"),
+    Setting(1000, 50, UNSEEN, "one a run, none seen in training"),
+    Setting(400, 80, DEFAULT, "the default one"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,11 +73,12 @@ def evaluate(run: Path, checkpoint: Path, out: Path, models: OpenModels) -> Figu
     return Figures(comparison.f1 or 0.0, precision, outcome.manifest.verdicts["REVIEW"], missed)
 
 
-def row(name: str, mix: tuple[int, int], figures: Sequence[Figures]) -> str:
+def row(name: str, setting: Setting, figures: Sequence[Figures]) -> str:
     """A line of the table: means over runs, smallest and largest F1."""
     f1 = [one.f1 for one in figures]
     return (
-        f"| {name} | {mix[0]:,} cells, {mix[1]} CTC | {statistics.mean(f1):.3f} ({min(f1):.3f} to {max(f1):.3f}) | "
+        f"| {name} | {setting.cells:,} cells, {setting.ctcs} CTC | {setting.described} | "
+        f"{statistics.mean(f1):.3f} ({min(f1):.3f} to {max(f1):.3f}) | "
         f"{statistics.mean(one.average_precision for one in figures):.3f} | "
         f"{statistics.mean(one.in_review for one in figures):.0f} | "
         f"{statistics.mean(one.missed for one in figures):.1f} |"
@@ -62,19 +89,20 @@ def main() -> None:
     """Print the table."""
     typer.echo(f"{len(SEEDS)} runs a line, seeds {SEEDS.start} to {SEEDS.stop - 1}\n")
     typer.echo(
-        "| checkpoint | run | F1 of verdict CTC (min to max) | average precision | in REVIEW | CTC below REVIEW |"
+        "| checkpoint | run | instrument | F1 of verdict CTC (min to max) | average precision | in REVIEW "
+        "| CTC below REVIEW |"
     )
-    typer.echo("|---|---|---|---|---|---|")
+    typer.echo("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="edge-ctc-evaluate-") as name, OpenModels() as models:
         folder = Path(name)
-        for mix in MIXES:
-            runs = [folder / f"{mix[0]}-{seed}" for seed in SEEDS]
-            for run, seed in zip(runs, SEEDS, strict=True):
-                write_run(run, *mix, seed, Layout.MULTIPAGE)
+        for place, setting in enumerate(SETTINGS):
+            runs = [folder / f"{place}-{seed}" for seed in SEEDS]
+            for run, seed, instrument in zip(runs, SEEDS, setting.instruments, strict=True):
+                write_run(run, setting.cells, setting.ctcs, seed, Layout.MULTIPAGE, instrument=instrument)
             for checkpoint in REFERENCE_NAMES:
                 out = folder / checkpoint
                 figures = [evaluate(run, shipped_checkpoints() / checkpoint, out, models) for run in runs]
-                typer.echo(row(checkpoint, mix, figures))
+                typer.echo(row(checkpoint, setting, figures))
 
 
 if __name__ == "__main__":
