@@ -20,7 +20,7 @@ from edge_ctc.exports.xml_tags import Row, read_tags
 
 MAX_BYTES = 32 << 20
 _MAX_ENTRIES = 1000
-_MAX_PART = 24 << 20
+_MAX_PART = 12 << 20
 """Bytes of one unpacked part."""
 _MAX_INDEX = 1 << 20
 """Bytes of one unpacked part that only lists others."""
@@ -53,7 +53,7 @@ def read_workbook(content: bytes, name: str, sheet: str | None) -> Iterator[Row]
         sheet: which sheet; None is the only one.
 
     Raises:
-        DataError: no XLSX, encrypted, over 32 MiB or 24 MiB unpacked, spoilt, another sheet, over 256 columns.
+        DataError: no XLSX, encrypted, over 32 MiB or 12 MiB unpacked, spoilt, another sheet, over 256 columns.
     """
     _check_size(content, name)
     try:
