@@ -64,7 +64,7 @@ def test_middle_and_ring_of_a_cell_invert_through_focus(defocus: float) -> None:
 
 
 def test_a_cell_that_refracts_more_than_its_medium_gathers_light_behind_it() -> None:
-    # Geometrical optics: a ball is a lens of focal length n R / (2 (n' - n)), here 100 um, and defocus counts downstream.
+    # Geometrical optics: a ball is a lens of focal length n R / (2 (n' - n)), here 100 um; defocus counts downstream.
     middle, focal_um = RADIUS < 1.5, 1.33 * 4.5 / (2 * 0.03)
     for index, z in ((0.03, 6.0), (0.03, -6.0), (-0.03, 6.0)):
         gathered = bright_field(ball(4.5, index), z, DEFAULT)[middle].mean()
@@ -79,7 +79,7 @@ def test_a_clear_cell_nearly_vanishes_in_focus() -> None:
 
 def test_light_from_a_wider_condenser_damps_the_fringes_far_from_focus() -> None:
     fringes = (RADIUS > 5) & (RADIUS < 9)
-    narrow, wide = (bright_field(ball(4.5), 8.0, replace(DEFAULT, condenser=na))[fringes].std() for na in (0.05, 0.15))
+    narrow, wide = (bright_field(ball(4.5), 8.0, replace(DEFAULT, condenser=na))[fringes].std() for na in (0.05, 0.25))
     assert wide < narrow / 1.5
 
 
@@ -266,7 +266,7 @@ def test_a_focal_series_shows_one_cell_and_changes_nothing_but_focus_and_noise()
     assert np.abs(repeated.mean(axis=(1, 2))).max() < 1.0
     expected = np.sqrt(2 * Instrument.of(4).gain * (series[0] - 60).clip(1).mean(axis=(1, 2)))
     assert (repeated.std(axis=(1, 2)) < 1.5 * expected).all()
-    assert (moved.std(axis=(1, 2))[:2] > 2 * repeated.std(axis=(1, 2))[:2]).all()
+    assert (moved.std(axis=(1, 2))[:2] > 1.5 * repeated.std(axis=(1, 2))[:2]).all()
 
 
 @pytest.mark.parametrize(("seed", "instrument", "named"), [(-1, 0, "seed"), (0, -1, "instrument")])
@@ -406,6 +406,15 @@ def test_platelets_of_two_to_three_um_sit_on_cells_of_either_label(kind: str, pa
         platelets = [body for body in bodies if body.recipe == RECIPES["platelet"]]
         assert 1 <= len(platelets) <= 3
         assert all(1.3 < 2 * body.radius < 4.5 for body in platelets)
+
+
+def test_patients_differ_in_tumour_blood_and_staining() -> None:
+    patients = [Patient.draw(generator(seed)) for seed in range(40)]
+    assert np.ptp([one.ctc_um for one in patients]) > 3.5
+    assert np.ptp([one.ctc_shares["ctc_marker_low"] for one in patients]) > 0.15
+    assert np.ptp([one.leukocyte_shares["lymphocyte"] for one in patients]) > 0.10
+    for stains in ([one.dapi for one in patients], [one.ck for one in patients], [one.cd45 for one in patients]):
+        assert max(stains) > 1.5 * min(stains)
 
 
 def test_every_patient_may_have_every_kind(patient: Patient) -> None:

@@ -14,6 +14,7 @@ SIDE_PX = 64
 _axis = (np.arange(SIDE_PX, dtype=np.float32) - (SIDE_PX - 1) / 2) * np.float32(PIXEL_SIZE_UM)
 Y, X = np.meshgrid(_axis, _axis, indexing="ij")
 """um from the centre, (64, 64) each."""
+HALF_SIDE_UM = float(_axis[-1])
 
 _frequency = np.fft.fftfreq(SIDE_PX, PIXEL_SIZE_UM).astype(np.float32)
 Q2 = _frequency[:, None] ** 2 + _frequency[None, :] ** 2

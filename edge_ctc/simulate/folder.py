@@ -2,31 +2,19 @@
 
 import contextlib
 import csv
-import functools
-import io
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_ctc.errors import ConfigError, ResultsError
+from edge_ctc.simulate.arrival import Disk
 from edge_ctc.simulate.cells import SimulatedCell, simulate_cells
-from edge_ctc.simulate.field import CHANNELS, SIDE_PX
+from edge_ctc.simulate.layouts import Layout, cell_files, cell_ids
+
+__all__ = ["Layout", "cell_ids", "write_run"]
 
 _CAGES_PER_ROW = 40
-
-
-class Layout(StrEnum):
-    """How a simulated run lies on the disk."""
-
-    FLAT = "flat"
-    MULTIPAGE = "multipage"
 
 
 def write_run(  # noqa: PLR0913, PLR0917 - one for each option of the command line
@@ -37,6 +25,7 @@ def write_run(  # noqa: PLR0913, PLR0917 - one for each option of the command li
     layout: Layout,
     rate: float | None = None,
     advanced: Callable[[int], None] | None = None,
+    instrument: int = 0,
 ) -> None:
     """Write one simulated run, `cells.csv` last, and its truth beside it, `<OUT>.truth.csv`.
 
@@ -46,21 +35,27 @@ def write_run(  # noqa: PLR0913, PLR0917 - one for each option of the command li
         ctcs: How many of them are CTCs.
         seed: The patient; the layout changes nothing about the cells.
         layout: How the run lies on the disk.
-        rate: Cells per second, as a scanner would export them; None is as fast as possible.
+        rate: Cells per second, as a scanner would export them: some files appear whole, others bit by bit. None is as
+            fast as possible. The finished run is the same.
         advanced: Told how many cells more are written.
+        instrument: The instrument; 0 is the default one.
 
     Raises:
-        ConfigError: Counts that no run can have, a negative seed, or a rate that is not above 0.
+        ConfigError: Counts that no run can have, a negative seed or instrument, or a rate that is not above 0.
         ResultsError: The folder holds something already, or cannot be written.
     """
-    simulated = simulate_cells(cells, ctcs, seed)
+    simulated = simulate_cells(cells, ctcs, seed, instrument)
     if rate is not None and not rate > 0:
         raise ConfigError(f"rate: found {rate}, expected above 0 cells a second; or leave it out")
     out = Path(os.path.abspath(out))
     try:
         _refuse_old(out)
         with _taken_away_if_broken_off(out):
-            truth = _write_cells(out, _paced(simulated, rate), cell_ids(cells, layout), layout, advanced)
+            disk = Disk(rate, seed)
+            truth = list(
+                _write_cells(out, zip(simulated, cell_ids(cells, layout), strict=True), layout, disk, advanced)
+            )
+            disk.finish()
             _write_table(out.with_name(out.name + ".truth.csv"), ("cell_id", "label"), truth)
             _write_table(out / "cells.csv", ("cell_id", "cage_row", "cage_col"), _cages(truth))
     except OSError as error:
@@ -86,76 +81,18 @@ def _refuse_old(out: Path) -> None:
         )
 
 
-def cell_ids(cells: int, layout: Layout) -> list[str]:
-    """The ids of cells 1 to `cells` as they stand in the file names: only the flat layout pads them."""
-    digits = max(4, len(str(cells))) if layout is Layout.FLAT else 1
-    return [f"{number:0{digits}d}" for number in range(1, cells + 1)]
-
-
-def _paced(simulated: Iterator[SimulatedCell], rate: float | None) -> Iterator[SimulatedCell]:
-    start = time.monotonic()
-    for cell in simulated:
-        if rate is not None:
-            time.sleep(max(0.0, start + (cell.number - 1) / rate - time.monotonic()))
-        yield cell
-
-
 def _write_cells(
     out: Path,
-    simulated: Iterable[SimulatedCell],
-    names: list[str],
+    simulated: Iterable[tuple[SimulatedCell, str]],
     layout: Layout,
+    disk: Disk,
     advanced: Callable[[int], None] | None,
-) -> list[tuple[str, ...]]:
+) -> Iterator[tuple[str, ...]]:
     """Write every cell's files, and give the rows of the truth."""
-    folder = out / ("Images" if layout is Layout.FLAT else "thumbs")
-    folder.mkdir(parents=True)
-    truth: list[tuple[str, ...]] = []
-    for cell, name in zip(simulated, names, strict=True):
-        for file, pages in _files(name, cell.images, layout):
-            (folder / file).write_bytes(_tiff(pages))
-        truth.append((name, cell.label))
-        if advanced is not None:
-            advanced(1)
-    return truth
-
-
-def _files(name: str, images: NDArray[np.uint16], layout: Layout) -> Iterator[tuple[str, NDArray[np.uint16]]]:
-    match layout:
-        case Layout.FLAT:
-            for channel, image in zip(CHANNELS, images, strict=True):
-                yield f"{name}_{channel}.tif", image[None]
-        case Layout.MULTIPAGE:
-            yield f"{name}_thumb.tif", images
-
-
-def _tiff(pages: NDArray[np.uint16]) -> bytes:
-    data = bytearray(_blank_tiff(len(pages)).data)
-    for offset, page in zip(_blank_tiff(len(pages)).offsets, pages, strict=True):
-        data[offset : offset + page.nbytes] = page.astype("<u2").tobytes()
-    return bytes(data)
-
-
-@dataclass(frozen=True, slots=True)
-class _BlankTiff:
-    """An uncompressed TIFF of black pages, and where in it the pixels of each page start."""
-
-    data: bytes
-    offsets: tuple[int, ...]
-
-
-# Pixels are copied into a ready file: four new ones would take tifffile a tenth of a cell's time.
-@functools.cache
-def _blank_tiff(pages: int) -> _BlankTiff:
-    # Every command would wait for this import, and one alone writes TIFFs.
-    import tifffile  # noqa: PLC0415
-
-    stream = io.BytesIO()
-    black = np.zeros((pages, SIDE_PX, SIDE_PX), np.uint16)
-    tifffile.imwrite(stream, black, photometric="minisblack", byteorder="<", metadata=None, software=False)
-    stream.seek(0)
-    with tifffile.TiffFile(stream) as tiff:
-        return _BlankTiff(stream.getvalue(), tuple(page.dataoffsets[0] for page in tiff.pages))
+    for cell, cell_id in simulated:
+        files = [(out / name, content) for name, content in cell_files(out.name, cell_id, cell.images, layout)]
+        disk.write_cell(files, lambda: advanced(1) if advanced else None)
+        yield cell_id, cell.label
 
 
 def _cages(truth: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:

@@ -1,74 +1,105 @@
-"""From a body's shape to the counts of a camera: phase, stains, focus, noise. Sources: `edge_ctc.simulate`.
+"""From a cell to the light on the camera: phase, focus, point spread, cage. Sources: `edge_ctc.simulate`.
 
 Goodman, Introduction to Fourier Optics, chapters 4 to 6: Fresnel propagation in the pupil's plane.
 """
 
+import functools
+
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_ctc.simulate.field import Q2, Q2_HALF, Plane, X, Y
-from edge_ctc.simulate.forms import Form
-from edge_ctc.simulate.patients import Body, Patient
+from edge_ctc.simulate.field import HALF_SIDE_UM, Q2, Q2_HALF, Plane, X, Y
+from edge_ctc.simulate.instruments import Instrument
+from edge_ctc.simulate.scene import Scene
 
-_FULL_SCALE = 4095
-# A 20x objective with its condenser nearly closed, in green light [assumed].
-_WAVELENGTH, _APERTURE, _CONDENSER = 0.55, 0.4, 0.08
-_PUPIL = (Q2 < (_APERTURE / _WAVELENGTH) ** 2).astype(np.float32)
-
-
-def phase_of(body: Body, form: Form, rng: np.random.Generator) -> Plane:
-    """Give the phase in rad that the body adds; the nucleus refracts less [index]."""
-    recipe = body.recipe
-    nuclear, granular = rng.lognormal(0, 0.3, 2).tolist()
-    waves = 2 * np.pi / _WAVELENGTH * 2 * body.radius
-    bulk = recipe.index * form.ball - 0.010 * nuclear * recipe.lobe * form.nucleus
-    grains = recipe.grain * granular * form.coarse + 0.12 * form.fine * form.nucleus
-    phase: Plane = waves * bulk + grains * form.ball
-    return phase
+_WATER = 1.33
+# Root mean square distance of a cell's stain from its middle plane, in um [assumed]: no cell is flat.
+_DEPTH_UM = 1.5
+# The cage's edges lie on the chip, the cell floats above it by so many um [assumed].
+_LEVITATION_UM = 4.0
+_CAGE_LINE_UM = 0.6
 
 
-def stains_of(body: Body, form: Form, patient: Patient, rng: np.random.Generator) -> Plane:
-    """Give the light of DAPI, CK and CD45 that the body sends, `(3, 64, 64)` in counts."""
-    recipe = body.recipe
-    dapi, ck, cd45 = rng.lognormal(0, (0.3, 0.45, 0.40)).tolist()
-    stuck = rng.lognormal(-1.2, 0.6, 2) * (rng.random(2) < (recipe.sticky_ck, recipe.sticky_cd45))
-    own_glow = 8 * body.radius
-    keratin = patient.ck * (recipe.ck * ck + float(stuck[0])) + own_glow
-    membrane = patient.cd45 * (recipe.cd45 * cd45 + float(stuck[1]))
-    cytoplasm = np.maximum(form.ball - 0.7 * recipe.lobe * form.nucleus, 0.05 * form.inside)
-    return np.stack(
-        [
-            patient.dapi * recipe.dapi * dapi * form.nucleus * np.maximum(1 + 0.25 * form.fine, 0),
-            keratin * cytoplasm * np.maximum(1 + 0.35 * form.coarse, 0),
-            membrane * (0.75 * form.rim + 0.35 * form.inside) * np.maximum(1 + 0.3 * form.fine, 0),
-        ]
-    )
+def bright_field(scene: Scene, defocus_um: float, instrument: Instrument) -> Plane:
+    """Light behind a cell that is `defocus_um` out of focus, downstream, over the light beside it, `(64, 64)`.
+
+    Each direction of the illumination propagates coherently, and shifts the image by defocus times angle; together they
+    blur it by the condenser's disc [Goodman], taken for a Gaussian of the same standard deviation.
+    """
+    wavelength = instrument.bright_um
+    transfer = np.exp(np.complex64(-1j * np.pi * wavelength / _WATER * defocus_um) * Q2)
+    transfer *= _pupil(instrument)
+    behind = np.exp(np.complex64(2j * np.pi / wavelength) * scene.path - scene.loss)
+    wave = np.fft.ifft2(np.fft.fft2(behind) * transfer)
+    coherent = wave.real**2 + wave.imag**2
+    shadow = np.exp(-2 * (np.pi * _disc_um(instrument.condenser, defocus_um)) ** 2 * Q2_HALF)
+    light: Plane = np.fft.irfft2(np.fft.rfft2(coherent) * shadow)
+    return light
 
 
-def bright_field(phase: Plane, defocus: float, patient: Patient) -> Plane:
-    """Give the light behind a phase object that is `defocus` um out of focus, in counts."""
-    damping = (np.pi * _CONDENSER * defocus) ** 2
-    transfer = np.exp(np.complex64(-damping - 1j * np.pi * _WAVELENGTH * defocus) * Q2)
-    wave = np.fft.ifft2(np.fft.fft2(np.exp(np.complex64(1j) * phase)) * _PUPIL * transfer)
-    slope = (patient.tilt[0] * X + patient.tilt[1] * Y) / X[0, -1]
-    bright: Plane = patient.light * (1 + slope) * np.abs(wave) ** 2
-    return bright
+@functools.lru_cache(maxsize=32)
+def _pupil(instrument: Instrument) -> Plane:
+    """Share of the illumination's directions whose diffracted light still enters the objective, `(64, 64)`.
+
+    1 up to the difference of both apertures, 0 from their sum on; a straight line between them [assumed].
+    """
+    reach = instrument.aperture + instrument.condenser - instrument.bright_um * np.sqrt(Q2)
+    share: Plane = np.clip(reach / np.float32(2 * instrument.condenser), 0, 1)
+    return share
 
 
-def fluorescence(stains: Plane, defocus: float, patient: Patient, rng: np.random.Generator) -> Plane:
-    """Blur each stain by its own focus, a little apart for each colour [assumed]."""
-    sigma = np.hypot(0.35, 0.18 * (defocus + rng.normal(0, 0.3, 3))).astype(np.float32)
+def _disc_um(aperture: float, defocus_um: float) -> float:
+    """Standard deviation along each axis of the disc that a cone of light cuts out `defocus_um` beside its tip."""
+    return float(0.5 * abs(defocus_um) * aperture / (_WATER**2 - aperture**2) ** 0.5)
+
+
+def point_spread_um(defocus_um: float, instrument: Instrument) -> Plane:
+    """Sigma of the Gaussian point spread of DAPI, PE and APC, `(3,)` in um.
+
+    In focus 0.21 wavelength / NA [gauss]; out of focus the disc that the cone of light cuts out.
+    """
+    emissions, offsets = np.array(instrument.emissions_um), np.array(instrument.chromatic_um)
+    sharp = 0.21 * emissions / instrument.aperture
+    disc = _disc_um(instrument.aperture, 1.0) * np.hypot(defocus_um - offsets, _DEPTH_UM)
+    spread: Plane = np.hypot(sharp, disc)
+    return spread
+
+
+def fluorescence(scene: Scene, defocus_um: float, instrument: Instrument) -> Plane:
+    """Electrons that the stains give in DAPI's, PE's and APC's channels, blurred and mixed, `(3, 64, 64)`."""
+    sigma = point_spread_um(defocus_um, instrument).astype(np.float32)
     spread = np.exp(-2 * (np.pi * sigma[:, None, None]) ** 2 * Q2_HALF)
-    glow: Plane = np.fft.irfft2(np.fft.rfft2(stains) * spread)
-    glow[2] += patient.bleed * glow[1]
-    glow += patient.haze[:, None, None]
-    return glow
+    glow = np.fft.irfft2(np.fft.rfft2(scene.stains) * spread)
+    mixed: Plane = np.tensordot(np.array(instrument.crosstalk, np.float32), glow, 1)
+    return mixed
 
 
-def expose(light: Plane, patient: Patient, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Give the camera's counts, 0..4095, of light `(4, 64, 64)`, with shot and read noise, gain and offset."""
-    # Shot noise is drawn as a normal of Poisson's variance: at these counts nobody can tell the
-    # two apart, and drawing Poisson takes four times as long.
-    noise = np.sqrt(0.5 * np.maximum(light, 0) + 16) * rng.standard_normal(light.shape, np.float32)
-    counts = (light + noise) * patient.gain[:, None, None] + patient.offset[:, None, None]
-    return np.clip(np.rint(counts), 0, _FULL_SCALE).astype(np.uint16)
+def illumination(place: tuple[float, float], instrument: Instrument) -> Plane:
+    """Light over that in the middle of the frame, `(64, 64)`, for a cell at `place`, -1..1 along each side.
+
+    cos^4 of the angle under which a place is seen [textbook]; the frame is 1 mm wide [assumed].
+    """
+    x = place[0] - instrument.decentred[0] + X / 500
+    y = place[1] - instrument.decentred[1] + Y / 500
+    falloff: Plane = (1 + instrument.falloff**2 / 2 * (x**2 + y**2)) ** -2
+    return falloff
+
+
+def cage(centre: tuple[float, float], defocus_um: float, instrument: Instrument) -> Plane:
+    """Light that the edges of the cages leave, `(64, 64)`; `centre` is the middle of the cell's own cage in um."""
+    sigma = float(np.hypot(_CAGE_LINE_UM, _disc_um(instrument.aperture, defocus_um + _LEVITATION_UM)))
+    turned_x = X + instrument.cage_turn * Y - centre[0]
+    turned_y = Y - instrument.cage_turn * X - centre[1]
+    side = instrument.cage_um
+    depth = instrument.cage_depth * _CAGE_LINE_UM / sigma
+    light: Plane = np.ones_like(X)
+    for turned in (turned_x, turned_y):
+        sides = (turned + side / 2) / side
+        from_edge = side / sigma * (sides - np.rint(sides))
+        light -= depth * np.exp(-0.5 * from_edge**2)
+    return light
+
+
+def tilted(instrument: Instrument) -> Plane:
+    """Slope of the bright field across one image, `(64, 64)`."""
+    slope: Plane = 1 + (instrument.tilt[0] * X + instrument.tilt[1] * Y) / HALF_SIDE_UM
+    return slope
