@@ -79,7 +79,7 @@ class CellReader:
         counts, evidence = self.counts(cell)
         if not evidence.problem:
             try:
-                prepare(counts, self.spec, out)
+                prepare(counts, self.spec, out, self._names(cell))
             except ImageError as error:
                 evidence = replace(evidence, problem=str(error), flags=())
             else:
@@ -110,6 +110,14 @@ class CellReader:
         counts = [] if problem else [_in_focus(planes[name]) for name in wanted]
         flags = flags_of(counts, self.profile.bits)
         return counts, Evidence(cell, tuple(sha256), tuple(failed), missing, problem, flags)
+
+    def _names(self, cell: Cell) -> list[str]:
+        """For each channel in network order, the file that shows it and the channel."""
+        shown = list(zip(cell.files, cell.channels, strict=True))
+        return [
+            f"{next(file.name for file, channel in shown if channel in (None, name))}: {name}"
+            for name in self.spec.channel_names
+        ]
 
     def _structure(self, cell: Cell) -> tuple[tuple[str, ...], list[str]]:
         """The missing channels, and what is wrong with the set of files."""

@@ -109,7 +109,9 @@ def _differ(run: float | Unknown, network: float | Unknown, tolerance: float) ->
     return run != "unknown" and network != "unknown" and abs(run - network) > tolerance * network
 
 
-def prepare(images: Sequence[Counts], spec: InputSpec, out: NDArray[np.float32]) -> None:
+def prepare(
+    images: Sequence[Counts], spec: InputSpec, out: NDArray[np.float32], named: Sequence[str] | None = None
+) -> None:
     """Write one cell's network input into `out`.
 
     Args:
@@ -119,6 +121,7 @@ def prepare(images: Sequence[Counts], spec: InputSpec, out: NDArray[np.float32])
             padded by repeating its edge pixels (a constant would draw a frame that no cell has), a
             larger one cropped about its centre; where the difference is odd, the extra row or column
             is at the bottom or right.
+        named: what errors call each image; the channels by default.
 
     Raises:
         ImageError: an image has another dtype, is not (H, W), is empty, or differs in size from the
@@ -127,8 +130,8 @@ def prepare(images: Sequence[Counts], spec: InputSpec, out: NDArray[np.float32])
     """
     if len(images) != len(spec.channels) or out.shape != spec.shape:
         raise ValueError(f"{len(images)} images into {out.shape}, expected {spec.shape}")
-    for image, channel, plane in zip(images, spec.channels, out, strict=True):
-        _check(image, channel.name, images[0].shape, spec.dtype)
+    for image, name, channel, plane in zip(images, named or spec.channel_names, spec.channels, out, strict=True):
+        _check(image, name, images[0].shape, spec.dtype)
         _place(image, plane)
         if channel.range != "raw":
             low, high = channel.range

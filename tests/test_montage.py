@@ -63,3 +63,14 @@ def test_a_geometry_that_divides_but_cuts_through_cells_is_refused(
     # 2 x 2 panels of 9 x 9 px, 2 px apart without a border: 20 x 20 px divide in many wrong ways.
     with pytest.raises(ImageError, match=f"{where} of the montage: counts from"):
         cut(montage(shades(2, 2, 9, 9), 2, 0), grid, gutter_px, border_px)
+
+
+def test_gutters_wider_than_declared_are_refused_though_the_picture_divides() -> None:
+    # 4 panels of 8 px, 6 px apart, are 50 px wide: so are 4 panels of 11 px, 2 px apart.
+    with pytest.raises(ImageError, match="wider than 2 px"):
+        cut(montage(shades(1, 4, 9, 8), 6, 0), (1, 4), 2, 0)
+
+
+def test_a_panel_that_shows_nothing_but_the_gutters_shade_is_no_reason_to_refuse_the_others() -> None:
+    panels = [[some_counts(6, 6, 8), np.full((6, 6), 128, np.uint8)]]
+    assert len(cut(montage(panels, 2, 0), (1, 2), 2, 0)) == 2

@@ -241,7 +241,7 @@ def test_a_fault_far_into_a_table_is_named_by_its_byte() -> None:
         ('cell_id\n1\n"2\n3\n', "line 3: not valid CSV"),
         ('cell_id\n"1"2\n', "line 2: not valid CSV"),
         ("cell_id\n" + "x" * 40_000, "line 2: a field of over 32767"),
-        ('cell_id\n"' + "x\n" * 200_000, "line 2"),
+        ('cell_id\n"' + "x\n" * 100_000, "line 2"),
         ("cell_id\n" + "x" * 1_100_000, "a line of over"),
         (",".join(["cell_id"] * 300), "300 columns"),
         ("cell_id,a\n1,2\n3\n", "line 3: 1 fields, expected 2"),
@@ -324,8 +324,8 @@ def measured(content: bytes, path: Path) -> tuple[float, float, str]:
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (lambda: b"cell_id\n" + b"".join(b"%d\n" % number for number in range(10**6)), "over 200000 rows"),
-        (lambda: b"cell_id\n" + b"\n" * (10 << 20), "over 200000 rows, blank ones included"),
+        (lambda: b"cell_id\n" + b"".join(b"%d\n" % number for number in range(10**6)), "over 100000 rows"),
+        (lambda: b"cell_id\n" + b"\n" * (10 << 20), "over 100000 rows, blank ones included"),
         (lambda: b"cell_id\n" + b"1\n" * (17 << 20), "expected at most 33554432"),
         (lambda: b"cell_id\n" + '"😀\n'.encode() * (4 << 20), "line 2"),
         (lambda: b"cell_id\n" + "😀".encode() * (7 << 20), "a line of over"),
@@ -600,8 +600,8 @@ def test_a_part_that_is_larger_than_it_says_is_refused() -> None:
 @pytest.mark.parametrize(
     ("xml", "named"),
     [
-        (lambda: f"<sheetData><row>{CELL_ID}</row>" + "<row/>" * 1_000_000 + "</sheetData>", "over 200000 rows"),
-        (lambda: rows_of(CELL_ID, *(f"<c><v>{number}</v></c>" for number in range(350_000))), "over 200000 rows"),
+        (lambda: f"<sheetData><row>{CELL_ID}</row>" + "<row/>" * 1_000_000 + "</sheetData>", "over 100000 rows"),
+        (lambda: rows_of(CELL_ID, *(f"<c><v>{number}</v></c>" for number in range(350_000))), "over 100000 rows"),
         (lambda: rows_of(CELL_ID, *(f"<c><v>{number}</v></c>" for number in range(1_000_000))), "bytes unpacked"),
         (lambda: rows_of("<c/>" * 600_000), "over 500000 cells"),
         (lambda: "<a>" + "<b/>" * 1_600_000 + "</a>", "over 1500000 tags"),

@@ -7,6 +7,7 @@ import typer
 from edge_ctc import __version__
 from edge_ctc.cli.calling import candidates, classify_runs
 from edge_ctc.cli.exits import collect_rarely, run_app
+from edge_ctc.cli.exporting import probe, profile_commands
 from edge_ctc.cli.simulating import simulate
 
 app = typer.Typer(
@@ -18,6 +19,8 @@ app = typer.Typer(
 app.command("classify-run")(classify_runs)
 app.command()(candidates)
 app.command()(simulate)
+app.command()(probe)
+app.add_typer(profile_commands, name="profile")
 
 
 def main() -> None:

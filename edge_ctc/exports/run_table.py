@@ -2,12 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from edge_ctc.cells import Cell, ImageFile
 from edge_ctc.errors import DataError, ImageError, NotARunError
 from edge_ctc.exports.listing import display_name
+from edge_ctc.exports.names import CELL_ID
 from edge_ctc.exports.profile import Profile
 from edge_ctc.exports.runs import Run
 from edge_ctc.exports.tables import TableRow, match_table, read_table
@@ -64,30 +66,47 @@ def _read(run: Run, file: ImageFile, profile: Profile) -> RunTable:
         table = read_table(content, file.name, profile.table)
         match = match_table(table, profile.table, run.cells)
         listed = {row.key: row for row in table.rows}
-        expected = _expected(match.without_images, profile) if profile.table.rows == "cells-with-images" else {}
+        expected = _expected([listed[key] for key in match.without_images], file.name, profile)
     except (DataError, ImageError) as error:
         return RunTable(sha256, problem=str(error))
     return RunTable(
         sha256=sha256,
-        rows={**match.by_cell, **{cell_id: listed[key] for cell_id, key in expected.items()}},
+        rows={**match.by_cell, **expected},
         without_images={cell_id: Cell(cell_id, (), ()) for cell_id in expected},
     )
 
 
-def _expected(keys: tuple[str, ...], profile: Profile) -> dict[str, str]:
-    """The key in the table by the id of each cell that has no image.
+def _expected(rows: Sequence[TableRow], name: str, profile: Profile) -> dict[str, TableRow]:
+    """The rows without images by the ids of their cells; none where a table may list what was never imaged.
 
     Raises:
-        DataError: a key is no cell's.
+        DataError: a row names no cell.
     """
-    if profile.table and profile.table.image:
-        patterns = profile.name_patterns()
-        readings = {key: patterns.read(key.replace("\\", "/")) for key in keys}
-        return {reading.cell_id: key for key, reading in readings.items() if reading is not None}
-    for key in keys:
-        if not re.fullmatch(profile.cell_id, key, re.IGNORECASE) or not key.isprintable():
+    declared = profile.table
+    if declared is None or declared.rows == "any-cells":
+        return {}
+    expected = {}
+    for row in rows:
+        cell_id = _cell_of_image(row.key, profile) if declared.image else _cell_of_id(row.key, profile)
+        if cell_id is None:
+            what = "image" if declared.image else "id"
             raise DataError(
-                f"{display_name(key)} is no id of a cell by the profile ({profile.cell_id}); "
-                "take that row out, or mend cell_id"
+                f"{name}: line {row.line}: '{display_name(row.key)}' is no {what} of a cell by the profile "
+                f"(cell_id {profile.cell_id}); take that row out, or mend the profile"
             )
-    return {key: key for key in keys}
+        expected[cell_id] = row
+    return expected
+
+
+def _cell_of_id(key: str, profile: Profile) -> str | None:
+    return key if re.fullmatch(profile.cell_id, key, re.IGNORECASE) and key.isprintable() else None
+
+
+def _cell_of_image(key: str, profile: Profile) -> str | None:
+    """The id in an image's path, or in its name alone where the name holds it."""
+    path = key.replace("\\", "/")
+    names = [name for image in profile.images if CELL_ID in (name := PurePosixPath(image).name)]
+    patterns = [profile.name_patterns()]
+    if "/" not in path and names:
+        patterns.append(profile.model_copy(update={"images": tuple(names)}).name_patterns())
+    return next((reading.cell_id for one in patterns if (reading := one.read(path))), None)

@@ -15,7 +15,7 @@ from edge_ctc.exports.xml_tags import Unfit, Value
 
 __all__ = ["Table", "TableMatch", "TableProfile", "TableRow", "match_table", "read_table"]
 
-MAX_ROWS = 200_000
+MAX_ROWS = 100_000
 _MAX_NUMBERS = 2_000_000
 """Features of all rows together; 32 bytes each."""
 
@@ -71,7 +71,7 @@ def read_table(content: bytes, name: str, declared: TableProfile) -> Table:
         declared: how the table is written.
 
     Raises:
-        DataError: the table is larger than 32 MiB, 200,000 rows or 256 columns, is spoilt, is written otherwise than
+        DataError: the table is larger than 32 MiB, 100,000 rows or 256 columns, is spoilt, is written otherwise than
             declared, or has a row without a key, or two with the same. The message starts with `name`.
     """
     records = _records(content, name, declared)

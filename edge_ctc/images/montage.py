@@ -34,12 +34,19 @@ def cut(picture: Counts, grid: tuple[int, int], gutter_px: int, border_px: int) 
             f"montage of {picture.shape[1]} x {picture.shape[0]} px, expected a border of {border_px} px and "
             f"{grid[1]} x {grid[0]} panels of equal size, {gutter_px} px apart; mend [montage] in the profile"
         )
-    _check_plain(picture, (height, width), gutter_px, border_px)
-    return [
+    gutters = _plain_gutters(picture, (height, width), gutter_px, border_px)
+    panels = [
         picture[top : top + height, left : left + width]
         for top in _starts(grid[0], height, gutter_px, border_px)
         for left in _starts(grid[1], width, gutter_px, border_px)
     ]
+    shown = [panel for panel in panels if panel.min() != panel.max()]
+    if gutters.size and shown and all(_ends_in(panel, int(gutters[0])) for panel in shown):
+        raise ImageError(
+            f"gutters of the montage are wider than {gutter_px} px: every panel ends in their shade; "
+            "mend [montage] in the profile"
+        )
+    return panels
 
 
 def _panel_side(side: int, count: int, gutter_px: int, border_px: int) -> int:
@@ -52,7 +59,13 @@ def _starts(count: int, panel_px: int, gutter_px: int, border_px: int) -> Iterat
     return (border_px + place * (panel_px + gutter_px) for place in range(count))
 
 
-def _check_plain(picture: Counts, panel: tuple[int, int], gutter_px: int, border_px: int) -> None:
+def _ends_in(panel: Counts, shade: int) -> bool:
+    """Whether one of the panel's outermost lines is of nothing but this shade."""
+    return any(bool((line == shade).all()) for line in (panel[0], panel[-1], panel[:, 0], panel[:, -1]))
+
+
+def _plain_gutters(picture: Counts, panel: tuple[int, int], gutter_px: int, border_px: int) -> Counts:
+    """The pixels between panels, all of one count. Raises as `cut`."""
     inner = picture[border_px : picture.shape[0] - border_px, border_px : picture.shape[1] - border_px]
     is_border = np.ones(picture.shape, np.bool_)
     is_border[border_px : picture.shape[0] - border_px, border_px : picture.shape[1] - border_px] = False
@@ -64,3 +77,4 @@ def _check_plain(picture: Counts, panel: tuple[int, int], gutter_px: int, border
                 f"{what} of the montage: counts from {pixels.min()} to {pixels.max()}, expected one single count; "
                 "mend [montage] in the profile"
             )
+    return inner[is_gutter]

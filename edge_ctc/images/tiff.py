@@ -4,7 +4,9 @@ Decoders load decompression bombs and accept torn files; so magic, size, depth, 
 place of every strip are checked here, on the bytes alone. Reference: TIFF Revision 6.0 (Adobe, 1992).
 """
 
+import itertools
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,11 +122,15 @@ def _unpack(layout: str, content: bytes, offset: int) -> tuple[Any, ...]:
 
 @dataclass(slots=True)
 class _Tags:
-    """The entries of one header: their type, number of values, and the value or its offset as four bytes."""
+    """The entries of one header: their type, number of values, and the value or its offset as four bytes.
+
+    `place` is the header's own: offset and bytes.
+    """
 
     content: bytes
     order: str
     entries: dict[int, tuple[int, int, int]]
+    place: tuple[int, int]
 
     def one(self, tag: int, default: int) -> int:
         """The only value of an entry."""
@@ -167,7 +173,7 @@ def _directory(content: bytes, offset: int, order: str) -> tuple[_Tags, int]:
     entries = {tag: (kind, length, value) for tag, kind, length, value in stored}
     if len(entries) != count:
         raise ImageError(f"expected each header entry once, got {count - len(entries)} again; export it again")
-    return _Tags(content, order, entries), following
+    return _Tags(content, order, entries, (offset, end + 4 - offset)), following
 
 
 def _page(tags: _Tags) -> TiffPage:
@@ -226,7 +232,6 @@ def _strips(tags: _Tags, height: int, rows: int, stored: int) -> tuple[tuple[int
     if not len(offsets) == len(lengths) == expected > 0:
         raise ImageError(f"expected {expected} strips, got {len(offsets)} offsets and {len(lengths)} lengths")
     strips = []
-    total = 0
     for index, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
         wanted = min(rows, height - index * rows) * stored or length
         if not 0 < wanted <= length:
@@ -234,7 +239,12 @@ def _strips(tags: _Tags, height: int, rows: int, stored: int) -> tuple[tuple[int
         if offset + wanted > file_bytes or offset < _HEADER_BYTES:
             raise ImageError(f"torn: strip {index} ends at byte {offset + wanted}, the file has {file_bytes}")
         strips.append((offset, wanted))
-        total += wanted
-    if total > file_bytes:
-        raise ImageError(f"torn: strips of {total} bytes in all share the same bytes, the file has {file_bytes}")
+    _check_apart([*strips, tags.place])
     return tuple(strips)
+
+
+def _check_apart(parts: Sequence[tuple[int, int]]) -> None:
+    """Refuse (offset, bytes) of strips and header that share bytes: counts would be of another place of the image."""
+    for (offset, length), (following, _) in itertools.pairwise(sorted(parts)):
+        if offset + length > following:
+            raise ImageError(f"torn: strips or header share the bytes from {following} to {offset + length}")
