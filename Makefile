@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO := .venvs/demo
 TEST := .venvs/test
 
-.PHONY: help demo test lint bench evaluate reference clean
+.PHONY: help demo test lint bench decoders probe-bench corpus pictures evaluate reference clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -38,6 +38,19 @@ test: lint ## all checks and all tests, without root and without a GPU
 
 bench: $(TEST)/.ready ## the figures of docs/benchmarks.md
 	$(TEST)/bin/python -m tests.benchmarks.walk
+
+decoders: $(TEST)/.ready ## which image decoder, for docs/decoders.md
+	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(TEST)/bin/python -m tests.benchmarks.decoders
+
+probe-bench: $(TEST)/.ready ## the probe on 100,000 files, for docs/benchmarks-probe.md
+	$(TEST)/bin/python -m tests.benchmarks.probe
+
+corpus: $(TEST)/.ready ## what is said of every bad file, for docs/corpus.md
+	$(TEST)/bin/python -m tests.corpus
+
+pictures: $(TEST)/.ready ## the pictures of docs/simulator.md but for the real cells, which need --jurkat FOLDER
+	$(TEST)/bin/python -m tests.pictures.simulator
 
 evaluate: $(TEST)/.ready ## the shipped checkpoints on unseen simulated patients, for docs/results.md
 	$(TEST)/bin/python -m tests.benchmarks.reference

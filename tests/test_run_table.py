@@ -55,14 +55,15 @@ def test_a_name_in_the_table_is_matched_with_the_listing_and_never_opened(tmp_pa
     run = tmp_path / "run"
     run.mkdir()
     (tmp_path / "03_BF.tif").write_bytes(b"outside")
-    text = "file,row,col\n01_BF.tif,1,1\n..\\02_BF.tif,2,2\n../03_BF.tif,3,3\n/etc/passwd,4,4\nsub/../04_BF.tif,5,5\n"
-    table = read(run, text, cell_id=None, image="file")
-    assert list(table.rows) == ["01"]
-    assert table.without_images == {}
+    for name in ("..\\02_BF.tif", "../03_BF.tif", "/etc/passwd", "sub/../04_BF.tif"):
+        text = f"file,row,col\n01_BF.tif,1,1\n{name},2,2\n"
+        table = read(run, text, cell_id=None, image="file")
+        assert f"line 3: '{name}' is no image of a cell by the profile" in table.problem
+        assert list(read(run, text, cell_id=None, image="file", rows="any-cells").rows) == ["01"]
 
 
 def test_an_image_that_the_table_names_and_that_is_not_there_is_an_expected_cell(tmp_path: Path) -> None:
-    table = read(tmp_path, "file,row,col\n01_BF.tif,1,1\n07_BF.TIF,2,2\nnotes.txt,3,3\n", cell_id=None, image="file")
+    table = read(tmp_path, "file,row,col\n01_BF.tif,1,1\n07_BF.TIF,2,2\n", cell_id=None, image="file")
     assert list(table.without_images) == ["07"]
 
 
@@ -74,7 +75,7 @@ def test_an_image_that_the_table_names_and_that_is_not_there_is_an_expected_cell
         ("id,row\n01,1\n", "no column 'col'"),
         ("id,row,col\n01,1,1\n01,2,2\n", "'01' stands in line 2 too"),
         ("id,row,col\n1,1,1\n2,2,2\n", "cell_id_digits = 2"),
-        ("id,row,col\n01,1,1\nTotal,,\n", "Total is no id of a cell"),
+        ("id,row,col\n01,1,1\nTotal,,\n", "line 3: 'Total' is no id of a cell"),
         ("", "cells.csv: "),
     ],
 )

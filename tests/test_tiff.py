@@ -330,7 +330,7 @@ LIES: dict[str, tuple[dict[int, Entry | None], str]] = {
     "a strip at the end of the file": ({273: (LONG, [2**31])}, "torn: strip 0"),
     "strips that share their bytes": (
         {278: (LONG, [1]), 273: (LONG, [8] * 5), 279: (LONG, [70] * 5), 259: (SHORT, [DEFLATE])},
-        "share the same bytes",
+        "share the bytes from",
     ),
     "a strip at the end of the address space": ({273: (LONG, [2**32 - 1])}, "torn: strip 0"),
     "a strip within the file header": ({273: (LONG, [4])}, "torn: strip 0"),

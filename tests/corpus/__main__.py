@@ -35,7 +35,7 @@ def main() -> None:
         *(f"| {kind} | {count} |" for kind, count in counts.items()),
         f"| **all** | **{len(CASES)}** |",
         "\n## Known defects\n",
-        *(f"- {defect} ({count} cases)" for defect, count in defects.items()),
+        *([f"- {defect} ({count} cases)" for defect, count in defects.items()] or ["None."]),
         "\n## All cases\n",
         "| case | kind | exit | what is said |\n|---|---|---|---|",
         *lines,
