@@ -19,7 +19,6 @@ from pydantic import ValidationError
 
 from edge_ctc.cells import Cell, ImageFile
 from edge_ctc.errors import DataError
-from edge_ctc.exports import tables
 from edge_ctc.exports.delimited import Delimiter, Encoding
 from edge_ctc.exports.tables import Table, TableMatch, TableProfile, TableRow, match_table, read_table
 
