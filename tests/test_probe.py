@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
 import tifffile
 from PIL import Image
@@ -398,6 +399,35 @@ def test_two_columns_that_may_be_the_id_block_until_one_is_chosen(edge_ctc: Edge
     assert '# cell_id = "Zelle"' in text
     (tmp_path / "p.toml").write_text(answered(text, GERMAN_ANSWERS | {"decimal": '","'}, SIMULATED), "utf-8")
     assert "cell_id, image: expected one of the two" in edge_ctc("profile", "check", tmp_path / "p.toml", run).err
+
+
+def test_a_column_of_cages_that_counts_like_the_cells_is_a_candidate_for_both(
+    edge_ctc: EdgeCtc, tmp_path: Path
+) -> None:
+    run = german_flat(tmp_path / "P07")
+    rows = [["Identità", "Riga", "Colonna"], *([str(n), "1", str(n)] for n in range(1, 21))]
+    write_table(run / "Zellübersicht.csv", rows, "cp1252", ";")
+    text = probed(edge_ctc, run)
+    assert '# cell_id = "Identità"' in text
+    assert '# cell_id = "Colonna"' in text
+    assert '"Riga", "Colonna"' in text
+
+
+def test_a_workbook_is_recognised(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
+    run = german_flat(tmp_path / "P07")
+    (run / "Zellübersicht.csv").unlink()
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(["Zelle", "Fläche"])
+    for number in range(1, 21):
+        sheet.append([number, number + 0.5])
+    book.save(run / "Zellen.xlsx")
+    table = keys_of(probed(edge_ctc, run))["table"]
+    assert isinstance(table, dict)
+    assert (table["file"], table["cell_id"], table["cell_id_digits"]) == ("Zellen.xlsx", "Zelle", 4)
+    assert "delimiter" not in table
+    assert "decimal" not in table
 
 
 def test_a_table_that_names_images_is_joined_by_them(edge_ctc: EdgeCtc, tmp_path: Path) -> None:

@@ -144,6 +144,17 @@ def test_a_name_of_255_bytes_is_read(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
             ["{cell_id}_{channel}_z{plane}.tif", "{cell_id}_{channel}.tif"],
             ["BF", "PE"],
         ),
+        (
+            ["{n}_z0_BF.tif", "{n}_z1_BF.tif", "{n}_z0_PE.tif", "{n}_z1_PE.tif"],
+            ["{cell_id}_z{plane}_{channel}.tif"],
+            ["BF", "PE"],
+        ),
+        (["{n}_CD-4.tif", "{n}_CD-8.tif"], ["{cell_id}_CD-{channel}.tif"], ["4", "8"]),
+        (
+            ["{n:08x}-1234-4abc-8def-{n:012x}_BF.tif", "{n:08x}-1234-4abc-8def-{n:012x}_PE.tif"],
+            ["{cell_id}_{channel}.tif"],
+            ["BF", "PE"],
+        ),
         (["{n}_BF.tif", "{n}_PE.png"], ["{cell_id}_{channel}.png", "{cell_id}_{channel}.tif"], ["BF", "PE"]),
         (["a/{n:05d}_Ch1.TIF", "a/{n:05d}_ch2.tif"], ["a/{cell_id}_{channel}.tif"], ["Ch1", "Ch2"]),
     ],
@@ -154,6 +165,17 @@ def test_the_part_that_differs_is_the_token(names: list[str], patterns: list[str
     assert sorted(proposal["images"]) == sorted(patterns)
     assert [channel["token"] for channel in proposal["channels"]] == tokens
     assert not found.doubts
+
+
+def test_a_cell_that_two_numbers_tell_together_is_in_doubt() -> None:
+    found, groups = surveyed(
+        f"field{field:02d}_cell{cell:02d}_{token}.tif"
+        for field in range(1, 9)
+        for cell in range(1, 21)
+        for token in ("BF", "PE")
+    )
+    assert tomllib.loads(propose(found, groups).text)["images"] == "?"
+    assert any("fit one pattern" in doubt for doubt in found.doubts)
 
 
 def test_the_families_files_are_read_as_the_proposal_says_and_no_others() -> None:

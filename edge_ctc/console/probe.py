@@ -1,6 +1,7 @@
 """What people see of a probe: what is in the folder, what it was taken for, and what they have to answer."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -72,7 +73,8 @@ def print_written(written: Written, proposal: Proposal, run: Path) -> None:
     for sheet in written.sheets:
         say(f"picture sheet: {sheet}")
     say(f"profile: {written.profile}")
-    say(f"next: look at the sheets, answer the questions, then: edge-ctc profile check {written.profile} {run}")
+    check = shlex.join([str(written.profile), str(run)])
+    say(f"next: look at the sheets, answer the questions, then: edge-ctc profile check {check}")
 
 
 def _print_run(found: Survey) -> None:

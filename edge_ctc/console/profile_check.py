@@ -1,6 +1,7 @@
 """What people see of the proof of a profile: a line for each aspect, and what it comes to."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,6 @@ def print_findings(findings: Sequence[Finding], profile: str, file: str, run: Pa
     if is_faultless(findings):
         say(f"Profile {profile} accounts for every file and reads every cell of {run}.")
         say("It does not know what the channels show: that a person has confirmed, with the staining protocol.")
-        say(f"next: edge-ctc classify-run {run} --profile {file}")
+        say(f"next: edge-ctc classify-run {shlex.join([str(run), '--profile', file])}")
     else:
         say(f"Profile {profile} leaves files or cells of {run} unread; see FAULT above.")

@@ -135,7 +135,9 @@ def _keys(header: Sequence[str], rows: Sequence[Sequence[Value]], cells: Sequenc
 
 def _table(file: ImageFile, way: _Records, delimiters: tuple[Delimiter, ...]) -> FoundTable:
     taken = {key.column for key in way.keys if key.matched == way.keys[0].matched}
-    cages = tuple(column for column in way.header if _CAGE.search(column) and column not in taken)
+    # Cells that are numbered along a row of cages make a cage's column look like an id: then it may be both.
+    sure = taken if len(taken) == 1 else set()
+    cages = tuple(column for column in way.header if _CAGE.search(column) and column not in sure)
     by_decimal = {decimal: _numbers(way, decimal, {*taken, *cages}) for decimal in (".", ",")}
     features = max(by_decimal.values(), key=len)
     decimals = tuple(decimal for decimal, columns in by_decimal.items() if columns and len(columns) == len(features))

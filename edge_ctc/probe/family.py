@@ -15,6 +15,12 @@ _WITH_PLANE = re.compile(
     rf"(?P<token>.*?[^\W_])(?P<joint>[\W_]+)(?P<word>(?:{_PLANE_WORDS})?)(?P<plane>[+-]?[0-9]+(?:\.[0-9]+)?)",
     re.IGNORECASE,
 )
+_PLANE_FIRST = re.compile(
+    rf"(?P<word>{_PLANE_WORDS})(?P<plane>[+-]?[0-9]+(?:\.[0-9]+)?)(?P<joint>[\W_]+)(?P<token>.+)", re.IGNORECASE
+)
+# Doubled braces stand for single ones: `{channel}` and `{plane}` are the profile's.
+_PLANE_AFTER = "{{channel}}{joint}{word}{{plane}}"
+_PLANE_BEFORE = "{word}{{plane}}{joint}{{channel}}"
 _ONLY_PLANE = re.compile(rf"(?P<word>{_PLANE_WORDS})(?P<plane>[+-]?[0-9]+(?:\.[0-9]+)?)", re.IGNORECASE)
 
 
@@ -165,24 +171,36 @@ def _with_planes(members: Sequence[Member], before: str, after: str) -> Family |
     only = [_ONLY_PLANE.fullmatch(member.token) for member in members]
     if all(only) and len({one["word"].casefold() for one in only if one}) == 1:
         return _planes_of_one(members, before, after)
-    found = {member.token: match for member in members if (match := _WITH_PLANE.fullmatch(member.token))}
-    joints = {(match["joint"], match["word"].casefold()) for match in found.values()}
+    for form, template in ((_WITH_PLANE, _PLANE_AFTER), (_PLANE_FIRST, _PLANE_BEFORE)):
+        found = {member.token: match for member in members if (match := form.fullmatch(member.token))}
+        if not _are_planes(list(found.values())):
+            continue
+        joint, word = next((match["joint"], match["word"]) for match in found.values())
+        split = tuple(
+            replace(one, token=found[one.token]["token"], plane=found[one.token]["plane"])
+            if one.token in found
+            else one
+            for one in members
+        )
+        patterns = [before + template.format(joint=joint, word=word) + after]
+        if len(found) < len(members):
+            patterns.append(f"{before}{CHANNEL}{after}")
+        return Family(_in_order(split), tuple(patterns))
+    return None
+
+
+def _are_planes(found: Sequence[re.Match[str]]) -> bool:
+    """Whether what was split off is a focal plane: written in one way, and several of some token."""
     stacks: dict[str, set[str]] = defaultdict(set)
-    for match in found.values():
+    for match in found:
         stacks[match["token"].casefold()].add(match["plane"])
-    if len(joints) != 1 or max(map(len, stacks.values())) < 2:
-        return None
-    joint, word = next((match["joint"], match["word"]) for match in found.values())
-    if not word and (len(stacks) < 2 or len({frozenset(planes) for planes in stacks.values()}) > 1):
-        return None
-    split = tuple(
-        replace(one, token=found[one.token]["token"], plane=found[one.token]["plane"]) if one.token in found else one
-        for one in members
-    )
-    patterns = [f"{before}{CHANNEL}{joint}{word}{PLANE}{after}"]
-    if len(found) < len(members):
-        patterns.append(f"{before}{CHANNEL}{after}")
-    return Family(_in_order(split), tuple(patterns))
+    if len({(match["joint"], match["word"].casefold()) for match in found}) != 1:
+        return False
+    if max(map(len, stacks.values())) < 2:
+        return False
+    # Plain numbers may belong to the tokens, unless every token has the same ones.
+    same = len(stacks) > 1 and len({frozenset(planes) for planes in stacks.values()}) == 1
+    return bool(found[0]["word"]) or same
 
 
 def _planes_of_one(members: Sequence[Member], before: str, after: str) -> Family:

@@ -7,13 +7,18 @@ from dataclasses import dataclass, replace
 from edge_ctc.cells import ImageFile
 from edge_ctc.exports.names import CELL_ID, compile_names, faults_of
 from edge_ctc.probe.family import Family, Member, find_family, single_channel_pattern
-from edge_ctc.probe.templates import ID_FORMS, Kind, find_templates
+from edge_ctc.probe.templates import ID_FORMS, UUID_FORM, Kind, find_templates
 
 FEW_CELLS = 8
 """Below this many cells, a channel's number may vary as much as a cell's."""
 _MANY_TOKENS = 16
+_SHOWN = 3
 _ENOUGH = 0.6
 """Share of the images that a family has to explain before plainer ids are preferred to other forms."""
+
+
+DIFFERS = "differs from the others in"
+"""How it is said of images that fit no pattern of the family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,11 @@ def read_names(images: Sequence[ImageFile]) -> NameLayout:
         if not is_sayable(file.name)
     ]
     best: tuple[float, int, Family | None, list[tuple[Kind | ImageFile, str]]] = (-1.0, 0, None, [])
-    for form in range(len(ID_FORMS)):
+    for form in _forms(sayable):
         family, others = _by_form(sayable, form)
         share = family.count / len(sayable) if family else 0.0
+        # Anything fits a pattern whose channels are as many as its cells.
+        share *= min(1.0, _MANY_TOKENS / len(family.tokens)) if family else 0.0
         if share > best[0]:
             best = (share, form, family, others)
         if share >= _ENOUGH:
@@ -60,6 +67,13 @@ def read_names(images: Sequence[ImageFile]) -> NameLayout:
         forms = (one for one in ID_FORMS if all(re.fullmatch(one, cell_id) for cell_id in family.cell_ids))
         cell_id = next(forms, cell_id)
     return NameLayout(family, cell_id, (*strangers, *others), () if family is None else _doubts(family))
+
+
+def _forms(images: Sequence[ImageFile]) -> Sequence[int]:
+    """The plainest form of id first, but UUIDs before the numbers that they are made of."""
+    order = list(range(len(ID_FORMS)))
+    has_uuid = bool(images) and re.search(ID_FORMS[UUID_FORM], images[0].name) is not None
+    return sorted(order, key=lambda form: form != UUID_FORM) if has_uuid else order
 
 
 def _by_form(images: Sequence[ImageFile], form: int) -> tuple[Family | None, list[tuple[Kind | ImageFile, str]]]:
@@ -79,12 +93,14 @@ def _why(kind: Kind, family: Family) -> str:
     if twin is not None:
         return f"the same images as {twin.suffix} are there too"
     if kind.template.rpartition("/")[0].casefold() != ours.template.rpartition("/")[0].casefold():
-        return "differs from the others in its folder"
-    return "differs from the others in the fixed part of its name"
+        return f"{DIFFERS} its folder"
+    return f"{DIFFERS} the fixed part of its name"
 
 
 def _doubts(family: Family) -> tuple[str, ...]:
-    doubts = [*dict.fromkeys(doubt for member in family.members for doubt in member.kind.doubts), *family.doubts]
+    rivals = list(dict.fromkeys(doubt for member in family.members for doubt in member.kind.doubts))
+    more = [f"and so in {len(rivals) - _SHOWN} more kinds of names"] if len(rivals) > _SHOWN else []
+    doubts = [*rivals[:_SHOWN], *more, *family.doubts]
     count = len(family.cell_ids)
     if count < FEW_CELLS:
         doubts.append(

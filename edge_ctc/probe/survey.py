@@ -11,7 +11,7 @@ from edge_ctc.exports.runs import ALWAYS_IGNORED, read_run
 from edge_ctc.probe.dialects import TABLE_SUFFIXES, find_tables
 from edge_ctc.probe.family import Family, members_by_token
 from edge_ctc.probe.found_table import FoundTable
-from edge_ctc.probe.layout import NameLayout, read_names
+from edge_ctc.probe.layout import DIFFERS, NameLayout, read_names
 from edge_ctc.probe.levels import RunsBelow, runs_below
 from edge_ctc.probe.measure import Channel, Sampled
 from edge_ctc.probe.settle import Layout, Watcher, sampled_images, settled
@@ -211,9 +211,11 @@ def _more_doubts(names: NameLayout, doubles: Doubles) -> list[str]:
             f"{doubles.cells} of {cells} cells have several images of one channel, as "
             f"{' and '.join(doubles.examples[0])}: the number may not tell the cell alone"
         )
-    images = names.family.count + sum(
-        1 if isinstance(stranger, ImageFile) else stranger.count for stranger, _ in names.strangers
+    strange = sum(
+        stranger.count for stranger, why in names.strangers if not isinstance(stranger, ImageFile) and DIFFERS in why
     )
-    if 2 * names.family.count < images:
-        doubts.append(f"only {names.family.count} of {images} images fit one pattern")
+    if 2 * strange >= names.family.count:
+        doubts.append(
+            f"only {names.family.count} images fit one pattern, {strange} with a number in their names do not"
+        )
     return doubts

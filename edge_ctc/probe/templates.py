@@ -11,6 +11,7 @@ from edge_ctc.exports.names import CELL_ID
 _UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 ID_FORMS = ("[0-9]+", "[A-Za-z]+[0-9]+", _UUID, "[A-Za-z0-9]+")
 """What an id may look like, as regular expressions, the plainest first."""
+UUID_FORM = ID_FORMS.index(_UUID)
 _SLOTS = (r"([0-9]+)", r"([A-Za-z]+[0-9]+|[0-9]+)", rf"({_UUID}|[0-9]+)", r"([A-Za-z0-9]+)")
 
 _SUFFIXES = {".tif": ".tif", ".tiff": ".tif", ".png": ".png", ".bmp": ".bmp"}
