@@ -80,7 +80,7 @@ def _call(plan: Plan, models: OpenModels, former: Manifest | None, reporter: Rep
     table = read_run_table(plan.run, plan.profile.profile)
     cells = [*plan.cells, *table.without_images.values()]
     maker = RowMaker.of(plan, table, started)
-    rows = {cell_id: maker.reused(row) for cell_id, row in reusable(plan, former).items()}
+    rows = {cell_id: maker.reused(row) for cell_id, row in reusable(plan, former, table).items()}
     reused = len(rows)
     owed = [cell for cell in cells if cell.cell_id not in rows]
     reporter.started(len(owed), reused)

@@ -103,7 +103,7 @@ def draw_candidates(
     cells = {cell.cell_id: cell.only(reader.spec.channel_names) for cell in run.cells}
     called = [call for call in calls[:top] if call.score is not None]
     counts = [_called_counts(reader, cells.get(call.cell_id), call) for call in called]
-    features, measured = _features(run, reader.profile)
+    features, measured = _features(run, reader.profile, manifest)
     with durable.sole_writer(place.folder):
         gallery = place.folder / f"{place.run_id}.ctc-gallery"
         _empty(gallery)
@@ -120,11 +120,15 @@ def draw_candidates(
     return Gallery(manifest, tuple(candidates), sheet, features)
 
 
-def _features(run: Run, profile: Profile) -> tuple[tuple[str, ...], Mapping[str, tuple[float | None, ...]]]:
-    """The columns that the profile names, and their numbers by cell id."""
-    if profile.table is None or not profile.table.features:
+def _features(
+    run: Run, profile: Profile, manifest: Manifest
+) -> tuple[tuple[str, ...], Mapping[str, tuple[float | None, ...]]]:
+    """The columns that the profile names, and their numbers by cell id; none of another table than the calls'."""
+    if profile.table is None or not profile.table.features or not run.tables:
         return (), {}
     table = read_run_table(run, profile)
+    if table.sha256 is None or table.sha256 not in {file.sha256 for file in manifest.tables}:
+        return (), {}
     return profile.table.features if table.rows else (), {id_: row.features for id_, row in table.rows.items()}
 
 

@@ -178,8 +178,14 @@ def is_current(plan: Plan, former: Manifest) -> bool:
     tables = {file.name: file for file in former.tables}
     if not all(is_same_file(file, tables.get(file.name)) for file in plan.run.tables):
         return False
+    if former.table and former.table.problem and len(plan.run.tables) != len(former.tables):
+        return False
     known = {file.name: file for file in former.inputs}
     without_images = set(former.cells_without_images)
+    if any(not cell.files and cell.cell_id not in without_images for cell in plan.cells):
+        patterns = plan.profile.profile.name_patterns()
+        readings = (patterns.read(file.name) for file in former.inputs)
+        without_images |= {reading.cell_id for reading in readings if reading}
     return all(
         all(is_same_file(file, known.get(file.name)) for file in cell.files)
         if cell.files

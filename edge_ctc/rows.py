@@ -122,7 +122,7 @@ class RowMaker:
 
     def reused(self, row: Row) -> Row:
         """A former row with what the run's table says now; as it was where there is no table to go by."""
-        if not self.table.rows:
+        if not self.table.rows and not self.table.problem:
             return row
         cage = self._cage(row.call.cell_id)
         flags = tuple(flag for flag in row.call.flags if flag != NOT_IN_TABLE) + cage.flags
@@ -173,11 +173,12 @@ def _inputs(evidence: Evidence) -> tuple[InputFile, ...]:
     )
 
 
-def reusable(plan: Plan, former: Manifest | None) -> dict[str, Row]:
+def reusable(plan: Plan, former: Manifest | None, table: RunTable) -> dict[str, Row]:
     """Former rows, by cell id, of cells to which no file was added and none changed, if the same model called them.
 
     Files that have vanished make no work: the row of such a cell, even of one without any file left, stays as it
-    was made, and its files are marked as gone. So does the row of a cell that only a table named, if that is gone.
+    was made, and its files are marked as gone. So does the row of a cell that only a table named, unless `table`
+    was read and says otherwise now.
 
     Raises:
         ResultsError: the former calls cannot be read.
@@ -185,9 +186,9 @@ def reusable(plan: Plan, former: Manifest | None) -> dict[str, Row]:
     if former is None or not is_same_model(plan, former):
         return {}
     known = {file.name: file for file in former.inputs}
-    cells = {cell.cell_id: cell for cell in plan.cells}
-    calls = [call for call in read_calls(plan.place.calls) if call.image_files or not plan.run.tables]
-    rows = ((call, _former_row(call, cells.get(call.cell_id), known)) for call in calls)
+    cells = {cell.cell_id.casefold(): cell for cell in plan.cells}
+    calls = [call for call in read_calls(plan.place.calls) if call.image_files or not table.rows]
+    rows = ((call, _former_row(call, cells.get(call.cell_id.casefold()), known)) for call in calls)
     return {call.cell_id: row for call, row in rows if row is not None}
 
 

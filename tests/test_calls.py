@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge_ctc.cells import Verdict
+from edge_ctc.cells import CsvDialect, Verdict
 from edge_ctc.errors import ResultsError
-from edge_ctc.results.calls import COLUMNS, Call, CsvDialect, ranked, read_calls, write_calls
+from edge_ctc.results.calls import COLUMNS, Call, ranked, read_calls, write_calls
 from tests.images import CALL, not_evaluable
 
 

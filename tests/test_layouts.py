@@ -314,3 +314,90 @@ def test_an_export_folder_without_a_run_says_so(edge_ctc: EdgeCtc, tmp_path: Pat
     finished = edge_ctc("classify-run", "--export", tmp_path)
     assert finished.code == 66
     assert "holds no run folder" in finished.err
+
+
+def test_calls_of_a_spoilt_table_that_is_mended_get_their_cages(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+    arguments = ("classify-run", run, "--checkpoint", checkpoint)
+    table = run / "cells.csv"
+    good = table.read_text() + "0099,9,9\n"
+    table.write_text(good)
+    assert edge_ctc(*arguments).code == 2
+    assert row_of(run, "0099")["cage_row"] == "9"
+    table.write_text("torn\n")
+    assert edge_ctc(*arguments).code == 2
+    assert row_of(run, "0099")["verdict"] == "NOT_EVALUABLE"
+    assert {row["cage_row"] for row in rows_of(run)} == {""}
+    table.write_text(good)
+    edge_ctc(*arguments)
+    assert row_of(run, "0001")["cage_row"] == "1"
+
+
+BY_IMAGE = """
+schema_version = 1
+name = "by-image"
+layout = "flat"
+images = "Images/{cell_id}_{channel}.tif"
+channels = [{name = "BF"}, {name = "DAPI"}, {name = "PE"}, {name = "APC"}]
+table = {file = "*cells.csv", image = "file", cage_row = "row"}
+"""
+
+
+def test_a_table_that_names_an_image_which_is_gone_of_a_cell_with_others(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ours.toml").write_text(BY_IMAGE)
+    rows = "".join(f"{number:04}_BF.tif,{number}\n" for number in range(1, 21))
+    (run / "cells.csv").write_text("file,row\n" + rows)
+    (run / "Images" / "0003_BF.tif").unlink()
+    arguments = ("classify-run", run, "--checkpoint", checkpoint, "--profile", tmp_path / "ours.toml")
+    assert edge_ctc(*arguments).code == 2
+    assert len(rows_of(run)) == 20
+    row = row_of(run, "0003")
+    assert (row["reason"], row["cage_row"]) == ("channel BF is missing", "3")
+
+
+def test_of_two_tables_one_is_taken_away_as_asked(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ours.toml").write_text(BY_IMAGE)
+    (run / "cells.csv").write_text("file,row\n" + "".join(f"{n:04}_BF.tif,{n}\n" for n in range(1, 21)))
+    shutil.copy(run / "cells.csv", run / "old cells.csv")
+    arguments = ("classify-run", run, "--checkpoint", checkpoint, "--profile", tmp_path / "ours.toml")
+    assert "each may be the table" in edge_ctc(*arguments).out
+    (run / "old cells.csv").unlink()
+    assert edge_ctc(*arguments).code == 0
+    assert row_of(run, "0007")["cage_row"] == "7"
+
+
+def test_images_that_vanish_from_the_channels_taken_change_nothing(
+    edge_ctc: EdgeCtc, run: Path, tmp_path: Path
+) -> None:
+    bright_field = write_checkpoint(tmp_path / "bf", channels=("BF",))
+    edge_ctc("classify-run", run, "--checkpoint", bright_field)
+    (run / "Images" / "0003_BF.tif").unlink()
+    before = tree(run.parent)
+    assert "nothing to do" in edge_ctc("classify-run", run, "--checkpoint", bright_field).out
+    assert tree(run.parent) == before
+
+
+def test_an_id_in_another_case_makes_its_cell_ambiguous_and_no_second_one(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    text = BY_IMAGE.replace("images =", 'cell_id = "[a-z0-9]+"\nimages =')
+    (tmp_path / "ours.toml").write_text(text)
+    for image in (run / "Images").glob("0003_*"):
+        image.rename(image.with_name(image.name.replace("0003", "a3")))
+    arguments = ("classify-run", run, "--checkpoint", checkpoint, "--profile", tmp_path / "ours.toml")
+    edge_ctc(*arguments)
+    shutil.copy(run / "Images" / "a3_BF.tif", run / "Images" / "A3_BF.tiff")
+    assert edge_ctc(*arguments).code == 2
+    rows = [row for row in rows_of(run) if row["cell_id"].casefold() == "a3"]
+    assert [row["verdict"] for row in rows] == ["NOT_EVALUABLE"]
+    assert "ambiguous" in rows[0]["reason"]
+
+
+def test_results_within_the_export_folder_are_no_run(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+    export = run.parent
+    arguments = ("classify-run", "--export", export, "--out", export / "results", "--checkpoint", checkpoint)
+    assert edge_ctc(*arguments).code == 0
+    assert edge_ctc(*arguments).code == 0

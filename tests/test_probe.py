@@ -12,7 +12,7 @@ from PIL import Image
 
 from edge_ctc.errors import ConfigError
 from edge_ctc.exports.profile import load_profile
-from edge_ctc.probe.questions import unanswered
+from edge_ctc.exports.questions import unanswered
 from tests.conftest import EdgeCtc
 from tests.images import some_counts, tiff
 from tests.probe_runs import (

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from edge_ctc.errors import ConfigError
 from edge_ctc.exports.profile import load_profile
+from edge_ctc.exports.questions import unanswered
 from edge_ctc.exports.runs import read_run
 from edge_ctc.probe.family import find_family
 from edge_ctc.probe.groups import Group, groups_of
 from edge_ctc.probe.proposal import propose
-from edge_ctc.probe.questions import unanswered
 from edge_ctc.probe.survey import Survey, survey
 from edge_ctc.probe.templates import find_templates
 from edge_ctc.probe.toml_text import comment, quoted

@@ -263,3 +263,22 @@ def test_alternatives_of_a_cell_id_stay_within_it() -> None:
 def test_a_value_that_means_nothing_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         profile(**changes)
+
+
+@pytest.mark.parametrize(
+    ("images", "cell_id", "name"),
+    [
+        ("*-{channel}-*_{cell_id}.tif", "[0-9]+", "x-BF-DAPI-s_0001.tif"),
+        ("*_{cell_id}_*_{channel}.tif", "[0-9]+", "P1_0001_12_x_BF.tif"),
+        ("{cell_id}_{channel}_*.tif", "[0-9_A-Z]+", "1_BF_DAPI_x.tif"),
+    ],
+)
+def test_a_name_that_holds_two_ids_or_two_channels_is_no_image(images: str, cell_id: str, name: str) -> None:
+    assert profile(images=images, cell_id=cell_id).name_patterns().read(name) is None
+
+
+def test_a_question_left_open_is_refused_with_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(FLAT + 'marker = "?"\n')
+    with pytest.raises(ConfigError, match=r"1 question\(s\) not answered: channels\[2\]\.marker"):
+        load_profile(str(path))

@@ -98,7 +98,7 @@ def read_dataset(
         InputMissingError: `runs` is no folder.
         RunUnreadableError: the disk failed.
         NotARunError: no profile, or several, account for a run.
-        ConfigError: the runs' profiles differ in channels, depth or pixel size, or lack a wanted channel.
+        ConfigError: the runs' profiles differ in channels, depth, intensity or pixel size, or lack a wanted channel.
         DataError: a label names a run or cell that does not exist, or no cell can be evaluated.
     """
     by_run: dict[str, list[Label]] = {}

@@ -101,7 +101,11 @@ def _folders(
     if bool(runs) == (export is not None):
         raise typer.BadParameter("name RUN, one or more folders, or --export with the folder that holds them; not both")
     if export is not None:
-        found = find_runs(export, "*" if profile is None else profile.profile.runs)
+        found = [
+            run
+            for run in find_runs(export, "*" if profile is None else profile.profile.runs)
+            if out is None or not absolute(out).is_relative_to(run)
+        ]
         if not found:
             raise RunMissingError(
                 f"{export}: holds no run folder by the profile's glob; name another folder or profile"

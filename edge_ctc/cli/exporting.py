@@ -10,11 +10,11 @@ from edge_ctc.console.lines import say, say_error
 from edge_ctc.console.probe import ProbeWatcher, print_survey, print_written
 from edge_ctc.console.profile_check import CheckWatcher, print_findings
 from edge_ctc.exports.listing import list_files
+from edge_ctc.exports.profile import load_profile
 from edge_ctc.probe.check import check_profile
 from edge_ctc.probe.findings import is_faultless
 from edge_ctc.probe.groups import groups_of
 from edge_ctc.probe.proposal import propose
-from edge_ctc.probe.questions import load_answered
 from edge_ctc.probe.survey import survey
 from edge_ctc.probe.writing import probe_folder, write_probe
 
@@ -67,7 +67,7 @@ def check(
 
     Example: edge-ctc profile check ours.toml /data/exports/2026-11-23_P07
     """
-    loaded = load_answered(file)
+    loaded = load_profile(file)
     say(f"looking at {run}", to_error=True)
     with CheckWatcher() as watcher:
         findings = check_profile(list_files(run), loaded.profile, watcher.decoding)

@@ -15,6 +15,7 @@ SUFFIXES = {".tif": r"\.tiff?", ".tiff": r"\.tiff?", ".png": r"\.png", ".bmp": r
 
 _PARTS = re.compile(r"(\{[^{}]*\}|\*)")
 _WILD = "*"
+_DIGITS = "[0-9]+"
 _PLANE_REGEX = "[A-Za-z0-9.+-]+"
 
 
@@ -76,22 +77,30 @@ def compile_names(images: Sequence[str], cell_id: str, tokens: Mapping[str, str]
     Raises:
         re.error: `cell_id` is no regular expression in its place.
     """
-    spellings = _apart(list(tokens)) if tokens else [()]
+    is_loose = cell_id != _DIGITS or any(_WILD in image for image in images)
+    spellings = _apart(list(tokens), is_loose=is_loose) if tokens else [()]
+    # What `*` stands for is taken once as long and once as short as it can be: two readings must not differ.
+    wilds = ("[^/]*", "[^/]*?") if is_loose else ("",)
     return NamePatterns(
-        patterns=tuple(_compiled(image, cell_id, some) for image, some in itertools.product(images, spellings)),
+        patterns=tuple(
+            _compiled(image, cell_id, some, wild) for image, some, wild in itertools.product(images, spellings, wilds)
+        ),
         by_token={token.casefold(): name for token, name in tokens.items()},
     )
 
 
-def _apart(tokens: list[str]) -> list[tuple[str, ...]]:
-    """Tokens for one pattern each where one begins or ends another: `A_PE` is no PE of a cell whose id ends in A."""
+def _apart(tokens: list[str], *, is_loose: bool) -> list[tuple[str, ...]]:
+    """Tokens for one pattern each where a name may hold two of them, or where one begins or ends another.
+
+    `A_PE` is no PE of a cell whose id ends in A.
+    """
     folded = [token.casefold() for token in tokens]
     pairs = itertools.permutations(folded, 2)
     overlap = any(one.startswith(other) or one.endswith(other) for one, other in pairs)
-    return [(token,) for token in tokens] if overlap else [tuple(tokens)]
+    return [(token,) for token in tokens] if overlap or is_loose else [tuple(tokens)]
 
 
-def _compiled(image: str, cell_id: str, spellings: Sequence[str]) -> re.Pattern[str]:
+def _compiled(image: str, cell_id: str, spellings: Sequence[str], wild: str) -> re.Pattern[str]:
     suffix = PurePosixPath(image).suffix
     regex, seen = "", False
     for part in _PARTS.split(image.removesuffix(suffix)):
@@ -104,7 +113,7 @@ def _compiled(image: str, cell_id: str, spellings: Sequence[str]) -> re.Pattern[
             case "{plane}":
                 regex += f"(?P<plane>{_PLANE_REGEX})"
             case "*":
-                regex += "[^/]*"
+                regex += wild
             case _:
                 regex += re.escape(part)
     return re.compile(regex + SUFFIXES[suffix.lower()], re.IGNORECASE)

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from edge_ctc.cells import CsvDialect
 from edge_ctc.errors import ConfigError
 from edge_ctc.exports.names import CELL_ID, PLANE, NamePatterns, compile_names, faults_of
+from edge_ctc.exports.questions import refuse_unanswered
 from edge_ctc.exports.tables import TableProfile
 from edge_ctc.preprocess import Bits, Intensity, PixelSize
 from edge_ctc.toml_file import StrictModel, did_you_mean, parse_toml, read_toml_bytes
@@ -192,7 +193,7 @@ def load_profile(name_or_file: str) -> LoadedProfile:
     """A built-in profile by name, else the profile in a TOML file.
 
     Raises:
-        ConfigError: neither a built-in's name nor a file, or the file is no valid profile.
+        ConfigError: neither a built-in's name nor a file, or the file is no valid profile, or leaves a question open.
     """
     built_in = {loaded.profile.name: loaded for loaded in built_in_profiles()}
     if name_or_file in built_in:
@@ -220,4 +221,5 @@ def built_in_profiles() -> tuple[LoadedProfile, ...]:
 
 
 def _load(content: bytes, source: str) -> LoadedProfile:
+    refuse_unanswered(content, source)
     return LoadedProfile(parse_toml(content, source, Profile), hashlib.sha256(content).hexdigest())

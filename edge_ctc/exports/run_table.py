@@ -66,26 +66,45 @@ def _read(run: Run, file: ImageFile, profile: Profile) -> RunTable:
         table = read_table(content, file.name, profile.table)
         match = match_table(table, profile.table, run.cells)
         listed = {row.key: row for row in table.rows}
-        expected = _expected([listed[key] for key in match.without_images], file.name, profile)
+        named = _named([listed[key] for key in match.without_images], file.name, profile)
+        ids = {cell.cell_id.casefold(): cell.cell_id for cell in run.cells}
+        rows = _joined(match.by_cell, named, ids, file.name)
     except (DataError, ImageError) as error:
         return RunTable(sha256, problem=str(error))
     return RunTable(
         sha256=sha256,
-        rows={**match.by_cell, **expected},
-        without_images={cell_id: Cell(cell_id, (), ()) for cell_id in expected},
+        rows=rows,
+        without_images={cell_id: Cell(cell_id, (), ()) for cell_id in named if cell_id.casefold() not in ids},
     )
 
 
-def _expected(rows: Sequence[TableRow], name: str, profile: Profile) -> dict[str, TableRow]:
-    """The rows without images by the ids of their cells; none where a table may list what was never imaged.
+def _joined(
+    by_cell: Mapping[str, TableRow], named: Mapping[str, TableRow], ids: Mapping[str, str], name: str
+) -> dict[str, TableRow]:
+    """All rows by the ids of their cells; `ids` are those of cells with images, by case-folded id.
 
     Raises:
-        DataError: a row names no cell.
+        DataError: two rows name one cell.
+    """
+    rows = dict(by_cell)
+    for cell_id, row in named.items():
+        # The row may name an image that is gone, or a focal plane that is not read, of a cell that has others.
+        present = ids.get(cell_id.casefold(), cell_id)
+        if rows.setdefault(present, row) is not row:
+            raise DataError(f"{name}: line {row.line}: cell {present} stands in line {rows[present].line} too")
+    return rows
+
+
+def _named(rows: Sequence[TableRow], name: str, profile: Profile) -> dict[str, TableRow]:
+    """Rows that met no image, by the ids of their cells; none where a table may list what was never imaged.
+
+    Raises:
+        DataError: a row names no cell, or two name one.
     """
     declared = profile.table
     if declared is None or declared.rows == "any-cells":
         return {}
-    expected = {}
+    named: dict[str, TableRow] = {}
     for row in rows:
         cell_id = _cell_of_image(row.key, profile) if declared.image else _cell_of_id(row.key, profile)
         if cell_id is None:
@@ -94,8 +113,9 @@ def _expected(rows: Sequence[TableRow], name: str, profile: Profile) -> dict[str
                 f"{name}: line {row.line}: '{display_name(row.key)}' is no {what} of a cell by the profile "
                 f"(cell_id {profile.cell_id}); take that row out, or mend the profile"
             )
-        expected[cell_id] = row
-    return expected
+        if named.setdefault(cell_id, row) is not row:
+            raise DataError(f"{name}: line {row.line}: cell {cell_id} stands in line {named[cell_id].line} too")
+    return named
 
 
 def _cell_of_id(key: str, profile: Profile) -> str | None:

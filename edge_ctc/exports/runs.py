@@ -58,20 +58,20 @@ def read_run(listing: Listing, profile: Profile) -> Run:
     names = profile.name_patterns()
     order = {name: place for place, name in enumerate(profile.channel_names)}
     is_ignored = _ignores(profile)
-    is_table = any_of([profile.table.file] if profile.table else [])
+    is_table = _tables(profile)
     spelling: dict[str, str] = {}
     cells: dict[str, list[_Found]] = {}
     tables, ignored, unaccounted = [], [], []
     for file in listing.files:
-        if is_ignored(file.name):
+        if is_table(file.name):
+            tables.append(file)
+        elif is_ignored(file.name):
             ignored.append(file)
         elif reading := names.read(file.name):
             # Names count as one whatever their case, and so do the ids in them; the first spelling is kept.
             known = spelling.setdefault(reading.cell_id.casefold(), reading.cell_id)
             place = order[reading.channel] if reading.channel else 0
             cells.setdefault(known, []).append(_Found(place, file, reading))
-        elif profile.table and is_table(file.name):
-            tables.append(file)
         else:
             unaccounted.append(file)
     chosen = {cell_id: _chosen(found, profile.focal_plane) for cell_id, found in cells.items()}
@@ -137,6 +137,15 @@ def _shared(channels: tuple[str | None, ...]) -> tuple[str | None, ...]:
 def _by_number(cell_id: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     parts = re.findall(r"[0-9]+|[^0-9]+", cell_id)
     return tuple((0, int(part), "") if part[0] in _DIGITS else (1, 0, part) for part in parts), cell_id
+
+
+def _tables(profile: Profile) -> Callable[[str], bool]:
+    """Tells of a path whether it may be the table: whatever `ignore` says, but not what is ignored in every run."""
+    if profile.table is None:
+        return lambda _: False
+    wanted, never = any_of([profile.table.file]), any_of(ALWAYS_IGNORED)
+    depth = profile.table.file.count("/")
+    return lambda name: bool(wanted(name) and name.count("/") == depth and not never(name.rpartition("/")[2]))
 
 
 def _ignores(profile: Profile) -> Callable[[str], bool]:

@@ -66,7 +66,8 @@ def feed(reader: TagReader, pieces: Iterable[bytes]) -> Iterator[Row]:
     """Tell `reader` of the part in `pieces`, and give its rows as soon as they are whole.
 
     Raises:
-        DataError: a DOCTYPE, with which every attack by entities starts; tags nested over 64 deep; over 3 million tags.
+        DataError: a DOCTYPE, with which every attack by entities starts; tags nested over 64 deep; over 1.5
+            million tags.
         xml.parsers.expat.ExpatError: no XML.
     """
     parser = expat.ParserCreate(namespace_separator="}")

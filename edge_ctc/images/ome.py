@@ -54,6 +54,8 @@ def channel_names(description: bytes, pages: int, file_name: str) -> tuple[str, 
         raise ImageError(f"OME-XML with {planes['C']} channels, the file holds {pages} page(s); export it again")
     order = _page_order(pixels, blocks, pages)
     names = _names(pixels, pages)
+    if not names and order != sorted(order):
+        raise ImageError("OME-XML puts its pages in another order without naming the channels; export it with names")
     return tuple(names[channel] for channel in order) if names else ()
 
 

@@ -10,13 +10,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from edge_ctc.cells import Verdict
+from edge_ctc.cells import CsvDialect, Verdict
 from edge_ctc.errors import ResultsError
 
 SCHEMA_VERSION = 1
 RunState = Literal["complete", "partial"]
-CsvDialect = Literal["rfc4180", "excel-it"]
-"""RFC 4180 in UTF-8; or as Excel in Italy opens it by a double click: byte order mark, `;`, decimal comma."""
 
 # Python's csv refuses to read fields of over 128 KiB, which the file names of one spoilt cell can reach.
 csv.field_size_limit(1 << 24)

@@ -120,7 +120,7 @@ class CallsIdentity(StrictModel):
     name: str
     sha256: Sha256
     rows: int
-    csv: CsvDialect
+    csv: CsvDialect = "rfc4180"
 
 
 class Manifest(StrictModel):
@@ -149,8 +149,8 @@ class Manifest(StrictModel):
     unaccounted: tuple[str, ...]
     cells_without_images: tuple[str, ...]
     links_not_followed: int
-    table: TableSums | None
-    tables: tuple[InputFile, ...]
+    table: TableSums | None = None
+    tables: tuple[InputFile, ...] = ()
     superseded: str | None
     calls: CallsIdentity
     inputs: tuple[InputFile, ...]

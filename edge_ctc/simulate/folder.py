@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -45,8 +46,8 @@ def write_run(  # noqa: PLR0913, PLR0917 - one for each option of the command li
         ResultsError: The folder holds something already, or cannot be written.
     """
     simulated = simulate_cells(cells, ctcs, seed, instrument)
-    if rate is not None and not rate > 0:
-        raise ConfigError(f"rate: found {rate}, expected above 0 cells a second; or leave it out")
+    if rate is not None and not 0 < rate < math.inf:
+        raise ConfigError(f"rate: found {rate}, expected above 0 cells a second, and finite; or leave it out")
     out = Path(os.path.abspath(out))
     try:
         _refuse_old(out)

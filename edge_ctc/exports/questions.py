@@ -1,38 +1,25 @@
-"""Questions of a proposal that nobody has answered yet."""
+"""Questions of a proposed profile that nobody has answered yet."""
 
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edge_ctc.errors import ConfigError
-from edge_ctc.exports.profile import LoadedProfile, load_profile
-from edge_ctc.toml_file import read_toml_bytes
 
 UNANSWERED = "?"
 
 
-def load_answered(name_or_file: str) -> LoadedProfile:
-    """A profile whose questions are all answered.
+def refuse_unanswered(content: bytes, source: str) -> None:
+    """Refuse TOML in which a key still says "?".
 
     Raises:
-        ConfigError: a key still says "?": every such key is named; and as `edge_ctc.exports.profile.load_profile`.
+        ConfigError: every such key is named; `source` names the file.
     """
-    path = Path(name_or_file)
-    keys = unanswered(read_toml_bytes(path)) if _is_file(path) else ()
-    if keys:
+    if keys := unanswered(content):
         raise ConfigError(
-            f"{path}: {len(keys)} question(s) not answered: {', '.join(keys)}; put an answer in the place of each "
+            f"{source}: {len(keys)} question(s) not answered: {', '.join(keys)}; put an answer in the place of each "
             f'"{UNANSWERED}", as the QUESTION above it says'
         )
-    return load_profile(name_or_file)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def unanswered(content: bytes) -> tuple[str, ...]:
