@@ -462,3 +462,12 @@ def test_a_sheet_holds_as_many_pictures_as_it_says(edge_ctc: EdgeCtc, tmp_path: 
         sheet = np.asarray(picture)
     zoomed = round(170 / 60) * 60
     assert int(np.count_nonzero(sheet == 255)) // (zoomed * zoomed - 9) == 24
+
+
+def test_a_column_that_meets_an_id_by_chance_is_asked_for(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
+    run = german_flat(tmp_path / "P07")
+    rows = [["Probe", "Area"], *([f"s{n}", "1" if n == 7 else str(n + 300)] for n in range(1, 21))]
+    write_table(run / "Zellübersicht.csv", rows, "cp1252", ";")
+    text = probed(edge_ctc, run)
+    assert '\n# cell_id = "Area"' in text
+    assert "ids of cells in 1 of 20 rows" in text

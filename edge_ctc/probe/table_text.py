@@ -7,6 +7,8 @@ from edge_ctc.probe.found_table import FoundTable, Key
 from edge_ctc.probe.survey import Survey
 from edge_ctc.probe.toml_text import comment, question, quoted, strings
 
+_SURE_SHARE = 0.9
+
 
 def table_part(found: Survey) -> Iterator[str]:
     """`[table]`, where there is one."""
@@ -49,13 +51,13 @@ def _choice(key: str, asked: str, fitting: Sequence[str]) -> Iterator[str]:
 def _key(table: FoundTable) -> Iterator[str]:
     best = table.best_keys
     lines = [_key_lines(key) for key in best]
-    if len(best) == 1 and not table.refused:
+    # A column that meets few ids may meet them by chance.
+    is_sure = len(best) == 1 and best[0].matched >= _SURE_SHARE * table.rows
+    if is_sure and not table.refused:
         yield f"{lines[0]}  # {best[0].matched} of {table.rows} rows are cells with images"
         return
-    asked = (
-        "Which column tells the cell of a row? Take the # away before it." if len(best) > 1 else "Is this the table?"
-    )
-    notes = [f"each of them fits {best[0].matched} of {table.rows} rows"] if len(best) > 1 else []
+    asked = "Is this the table?" if is_sure else "Which column tells the cell of a row? Take the # away before it."
+    notes = [f"ids of cells in {best[0].matched} of {table.rows} rows"] if best and not is_sure else []
     yield from question(asked, *notes, *([f"the reader refuses it: {table.refused}"] if table.refused else []))
     for line in lines:
         yield from (f"# {part}" for part in line.split("\n"))
