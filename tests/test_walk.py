@@ -476,9 +476,9 @@ def test_a_reader_that_goes_away_does_not_stop_the_work(run: Path, checkpoint: P
 
 
 def test_an_interrupt_is_said_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        command("simulate", tmp_path / "run", "--cells", 100, "--rate", 20), stderr=subprocess.PIPE, text=True
-    ) as child:
+    # What a shell starts in the background ignores interrupts, and so would the child.
+    heard = ["env", "--default-signal=INT", *command("simulate", tmp_path / "run", "--cells", 100, "--rate", 20)]
+    with subprocess.Popen(heard, stderr=subprocess.PIPE, text=True) as child:
         while not list(tmp_path.glob("run/Images/*.tif")):
             time.sleep(0.01)
         child.send_signal(signal.SIGINT)
