@@ -2,11 +2,16 @@
 PYTHON ?= python3
 DEMO := .venvs/demo
 TEST := .venvs/test
+COLLECT := .venvs/wheelhouse
+OFFLINE := .venvs/offline
+# Which runtime for the NVIDIA card the wheelhouse is for, tensorrt-rtx or tensorrt, and where it is put.
+EXTRA := tensorrt-rtx
+WHEELHOUSE := wheelhouse
 
-.PHONY: help demo test lint bench decoders probe-bench corpus pictures evaluate reference clean
+.PHONY: help demo test stand-ins lint bench decoders probe-bench corpus pictures evaluate reference wheelhouse wheelhouse-hashes wheelhouse-check clean
 
 help: ## what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 $(DEMO)/.ready: pyproject.toml $(wildcard edge_ctc/*.py edge_ctc/*/*.py edge_ctc/exports/profiles/*.toml engines/*/*)
 	@echo "installing edge-ctc into $(DEMO), about half a minute"
@@ -33,7 +38,10 @@ lint: $(TEST)/.ready ## style, types, layers
 	$(TEST)/bin/mypy
 	$(TEST)/bin/lint-imports
 
-test: lint ## all checks and all tests, without root and without a GPU
+stand-ins: $(TEST)/.ready ## what lets PyCUDA and TensorRT run without a GPU; two minutes the first time, needs gcc and g++
+	$(TEST)/bin/python -m tests.stand_ins
+
+test: lint stand-ins ## all checks and all tests, without root and without a GPU
 	$(TEST)/bin/python -m pytest -rs
 
 bench: $(TEST)/.ready ## the figures of docs/benchmarks.md
@@ -61,5 +69,44 @@ reference: $(TEST)/.ready ## make both shipped checkpoints again from their reci
 	rm -rf engines/reference engines/reference-bf
 	mv .cache/engines/reference .cache/engines/reference-bf engines/
 
-clean: ## remove the environments and the demo
-	rm -rf .venvs demo
+# CURAND off: with it PyCUDA would ask the other machine for CUDA's own libraries, not only for the driver's.
+$(COLLECT)/.ready:
+	@echo "building PyCUDA, about two minutes (needs nvcc and a C++ compiler)"
+	rm -rf $(COLLECT)
+	mkdir -p $(COLLECT)/source
+	nvcc --dryrun -x cu /dev/null 2>&1 | sed -n "s/^#\$$ TOP=\(.*\)/CUDA_ROOT = '\1'/p" > $(COLLECT)/source/siteconf.py
+	@test -s $(COLLECT)/source/siteconf.py || { echo "no nvcc on PATH: docs/install.md says what this machine needs"; exit 1; }
+	echo "CUDA_ENABLE_CURAND = False" >> $(COLLECT)/source/siteconf.py
+	$(PYTHON) -m venv $(COLLECT)
+	$(COLLECT)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary pycuda --dest $(COLLECT) 'pycuda>=2024.1'
+	tar -xzf $(COLLECT)/pycuda-*.tar.gz -C $(COLLECT)/source --strip-components=1
+	$(COLLECT)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(COLLECT)/wheel $(COLLECT)/source
+	touch $@
+
+wheelhouse: $(COLLECT)/.ready ## every wheel for a PC without internet and compiler, with hashes, for docs/install.md
+	rm -rf $(WHEELHOUSE)
+	$(COLLECT)/bin/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir $(WHEELHOUSE) '.[$(EXTRA)]' $(COLLECT)/wheel/*.whl
+	$(MAKE) --no-print-directory wheelhouse-hashes PYTHON=$(COLLECT)/bin/python
+
+wheelhouse-hashes:
+	$(PYTHON) -c 'import sys; print("# edge-ctc[$(EXTRA)] for Python %d.%d" % sys.version_info[:2])' > $(WHEELHOUSE)/requirements.txt
+	echo "# on Linux $$(uname -m) with $$(getconf GNU_LIBC_VERSION) or newer" >> $(WHEELHOUSE)/requirements.txt
+	cd $(WHEELHOUSE) && sha256sum *.whl | sed -E 's/^([0-9a-f]+) .([^-]+)-([^-]+)-.*/\2==\3 --hash=sha256:\1/' >> requirements.txt
+	cd $(WHEELHOUSE) && sha256sum *.whl requirements.txt > SHA256SUMS
+	@head -n 2 $(WHEELHOUSE)/requirements.txt
+	@echo "note this hash and compare it on the other machine:"
+	@sha256sum $(WHEELHOUSE)/SHA256SUMS
+
+wheelhouse-check: ## install from the wheelhouse alone, with nothing else on PATH, and call a run with it
+	rm -rf $(OFFLINE)
+	cd $(WHEELHOUSE) && sha256sum --check --quiet SHA256SUMS
+	$(PYTHON) -m venv $(OFFLINE)
+	cd $(WHEELHOUSE) && env -i HOME=$(abspath $(OFFLINE)) PATH=$(abspath $(OFFLINE))/bin PIP_CONFIG_FILE=/dev/null \
+		pip install --quiet --disable-pip-version-check --no-index --find-links . --require-hashes -r requirements.txt
+	cd $(OFFLINE) && env -i PATH=$(abspath $(OFFLINE))/bin python -c 'import pycuda, $(subst -,_,$(EXTRA))'
+	cd $(OFFLINE) && env -i PATH=$(abspath $(OFFLINE))/bin edge-ctc --version
+	cd $(OFFLINE) && env -i PATH=$(abspath $(OFFLINE))/bin edge-ctc simulate run --cells 100 --ctcs 4 --seed 7
+	cd $(OFFLINE) && env -i PATH=$(abspath $(OFFLINE))/bin edge-ctc classify-run run
+
+clean: ## remove the environments, the demo and the wheelhouse
+	rm -rf .venvs demo $(WHEELHOUSE)
