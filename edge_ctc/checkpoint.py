@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from edge_ctc.errors import CheckpointError, InputMissingError
+from edge_ctc.network import Precision
 from edge_ctc.preprocess import Finite, InputSpec
 from edge_ctc.toml_file import StrictModel
 
@@ -29,10 +30,6 @@ REFERENCE = "reference.npz"
 MODEL_CARD = "MODEL_CARD.md"
 HASHED_FILES = (MODEL_FP32, MODEL_FP16, REFERENCE, MODEL_CARD)
 
-INPUT_NAME = "cells"
-OUTPUT_NAMES = ("logits", "features")
-
-Precision = Literal["fp32", "fp16"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 _MAX_FILE_BYTES = 1 << 30

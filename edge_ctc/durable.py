@@ -40,9 +40,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ResultsHeldError(
-                f"{folder}: another edge-ctc writes results here; wait until it has ended"
-            ) from error
+            raise ResultsHeldError(f"{folder}: another edge-ctc writes here; wait until it has ended") from error
         except OSError as error:
             # Some shares know no locks: without one, two writers could not be told apart.
             raise _cannot_write(folder, error) from error
@@ -73,7 +71,7 @@ class Staged:
         """
         try:
             _swap(self.temp, self.path)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise _cannot_write(self.path, error) from error
 
@@ -167,6 +165,15 @@ def mend(path: Path) -> None:
         raise _cannot_write(path, error) from error
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` safe against a loss of power. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _write_synced(temp: Path, write: Callable[[BinaryIO], None]) -> str:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     # A full disk of a server shows at fsync or close at the earliest: both are inside the try of the caller.
@@ -197,14 +204,6 @@ def _swap(temp: Path, path: Path) -> None:
 
 def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}{_ASIDE_SUFFIX}")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _cannot_write(path: Path, error: OSError) -> ResultsError:

@@ -6,7 +6,9 @@ EdgeCtcError
 ├── CheckpointError        the checkpoint is spoilt or unreadable: stop, a restart mends nothing
 ├── InputMissingError      a checkpoint, labels or truth that the user named is not there: name another
 ├── DataError              what the user handed in contradicts itself, labels for instance: mend it first
+├── UnavailableError       what calling needs is not on this machine, or not proved there: stop, nothing is written
 ├── EngineError            the engine failed or answers wrongly: stop, nothing is written, a restart may mend it
+│   └── EngineSpoiltError  an engine changed since it was built, or was built elsewhere: stop, build it again
 ├── RunError               this run waits, the others go on
 │   ├── RunMissingError    the folder is not there
 │   ├── NotARunError       the folder is there and holds no run that a profile accounts for
@@ -43,6 +45,14 @@ class DataError(EdgeCtcError):
 
 class EngineError(EdgeCtcError):
     """An engine could not be opened, failed, or gave answers that cannot be vouched for."""
+
+
+class EngineSpoiltError(EngineError):
+    """A built engine is not as it was built, or was not built by this installation."""
+
+
+class UnavailableError(EdgeCtcError):
+    """No GPU, no driver, no runtime, or no engine that was proved on this machine."""
 
 
 class RunError(EdgeCtcError):

@@ -1,23 +1,47 @@
 """Checkpoints and engines, opened once and kept for the runs that follow."""
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint
+from edge_ctc.engine.installed import InstalledEngine
+from edge_ctc.engine.opening import open_on_cpu, open_plan
+from edge_ctc.engine.runtimes import this_machine
 from edge_ctc.engine.seam import Engine
+from edge_ctc.engine_choice import EngineChooser
 from edge_ctc.parity import Parity, replay
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenEngine:
+    """The engine that will call a checkpoint's cells.
+
+    Attributes:
+        description: as it stands in every call.
+        installed: the built engine; None for ONNX Runtime on the CPU, which needs no building.
+    """
+
+    description: str
+    installed: InstalledEngine | None
 
 
 class OpenModels:
     """What has been opened so far; a context manager that closes the engines."""
 
-    def __init__(self) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, chooser: EngineChooser | None = None) -> None:
+        """Nothing is opened yet; without a chooser, cells are called by ONNX Runtime on the CPU."""
+        self._chooser = chooser
         self._checkpoints: dict[Path, Checkpoint] = {}
+        self._chosen: dict[str, ChosenEngine] = {}
         self._engines: dict[str, tuple[Engine, Parity]] = {}
         self._stack = contextlib.ExitStack()
+
+    def named_checkpoint(self) -> Path | None:
+        """Folder of the checkpoint that the engine named by the user was built from, if one was named."""
+        return None if self._chooser is None else self._chooser.checkpoint_folder()
 
     def checkpoint(self, folder: Path) -> Checkpoint:
         """The checkpoint in `folder`. Raises CheckpointError."""
@@ -25,13 +49,25 @@ class OpenModels:
             self._checkpoints[folder] = open_checkpoint(folder)
         return self._checkpoints[folder]
 
-    def engine(self, checkpoint: Checkpoint) -> tuple[Engine, Parity]:
-        """The checkpoint's engine, after it has answered the reference cells. Raises EngineError."""
-        # Loading a runtime takes longer than finding that nothing is owed, and most calls find just that.
-        from edge_ctc.engine.onnx_cpu import OnnxCpuEngine  # noqa: PLC0415
+    def chosen(self, checkpoint: Checkpoint) -> ChosenEngine:
+        """Which engine will call, without loading it. Raises as `EngineChooser.choose`."""
+        if checkpoint.sha256 not in self._chosen:
+            installed = None if self._chooser is None else self._chooser.choose(checkpoint)
+            description = (
+                this_machine("onnxruntime").description("fp32") if installed is None else installed.record.description
+            )
+            self._chosen[checkpoint.sha256] = ChosenEngine(description, installed)
+        return self._chosen[checkpoint.sha256]
 
+    def engine(self, checkpoint: Checkpoint) -> tuple[Engine, Parity]:
+        """The chosen engine, after it has answered the reference cells. Raises EngineError."""
         if checkpoint.sha256 not in self._engines:
-            engine = self._stack.enter_context(OnnxCpuEngine(checkpoint))
+            installed = self.chosen(checkpoint).installed
+            engine = self._stack.enter_context(
+                open_on_cpu(checkpoint)
+                if installed is None
+                else open_plan(installed.record, installed.plan, checkpoint)
+            )
             self._engines[checkpoint.sha256] = engine, replay(engine, checkpoint)
         return self._engines[checkpoint.sha256]
 

@@ -1,13 +1,21 @@
-"""Replay a checkpoint's reference cells through an engine: the only replay there is."""
+"""Hold an engine against its checkpoint: the only replay of reference cells, the only comparison of two engines."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_ctc.checkpoint import Checkpoint
+from edge_ctc.cells import Verdict
+from edge_ctc.checkpoint import Checkpoint, Thresholds
+from edge_ctc.decision import decide
 from edge_ctc.engine.seam import Engine
 from edge_ctc.errors import EngineError
+from edge_ctc.network import Precision
 from edge_ctc.preprocess import prepare
+
+REVIEW_FLIPS_ALLOWED = 0.001
+"""Share of cells. A CTC that turns into REVIEW, or back, is looked at either way: rounding beside a cut, no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +39,9 @@ def replay(engine: Engine, checkpoint: Checkpoint) -> Parity:
     Raises:
         EngineError: a logit is further off than the checkpoint's tolerance: the engine may call no cell.
     """
-    reference = checkpoint.reference
-    differences = [
-        _largest_difference(engine, checkpoint, first) for first in range(0, len(reference.logits), engine.max_batch)
-    ]
-    parity = Parity(len(reference.logits), float(np.max(differences)), reference.tolerances[engine.precision])
+    found = reference_logits(engine, checkpoint)
+    difference = float(np.abs(found - checkpoint.reference.logits).max())
+    parity = Parity(len(found), difference, checkpoint.reference.tolerances[engine.precision])
     # np.max keeps a NaN, and the comparison is written so that it fails.
     if not parity.largest_difference <= parity.tolerance:
         raise EngineError(
@@ -45,10 +51,109 @@ def replay(engine: Engine, checkpoint: Checkpoint) -> Parity:
     return parity
 
 
-def _largest_difference(engine: Engine, checkpoint: Checkpoint, first: int) -> float:
-    reference = checkpoint.reference
-    expected = reference.logits[first : first + engine.max_batch]
-    for place, images in zip(engine.inputs[0], reference.images[first:], strict=False):
-        prepare(list(images), checkpoint.input, place)
-    found = engine.infer(0, len(expected)).logits
-    return float(np.abs(found - expected).max())
+def reference_logits(engine: Engine, checkpoint: Checkpoint) -> NDArray[np.float32]:
+    """What an engine says of the raw reference cells, float32 (K,). Raises EngineError."""
+    images = checkpoint.reference.images
+    parts = []
+    for first in range(0, len(images), engine.max_batch):
+        batch = images[first : first + engine.max_batch]
+        for place, cell in zip(engine.inputs[0], batch, strict=False):
+            prepare(list(cell), checkpoint.input, place)
+        parts.append(engine.infer(0, len(batch)).logits)
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A cell whose verdict another engine changes.
+
+    Attributes:
+        cell: which.
+        expected: its score on ONNX Runtime at fp32.
+        found: its score on the engine.
+        before: verdict of `expected`.
+        after: verdict of `found`.
+        to_cut: from `expected` to the nearest threshold, in logits.
+    """
+
+    cell: str
+    expected: float
+    found: float
+    before: Verdict
+    after: Verdict
+    to_cut: float
+
+    @property
+    def concerns_review(self) -> bool:
+        """Whether one of both verdicts is REVIEW: a physician looks at the cell either way."""
+        return Verdict.REVIEW in (self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """An engine held against ONNX Runtime at fp32 on the same cells.
+
+    Attributes:
+        cells: how many had a score.
+        largest_difference: of any logit, absolute.
+        tolerance: what the checkpoint allows at the engine's precision.
+        flips: cells whose verdict changes, those between CTC and LEUKOCYTE first.
+    """
+
+    cells: int
+    largest_difference: float
+    tolerance: float
+    flips: tuple[Flip, ...]
+
+    @property
+    def review_flips(self) -> int:
+        """Flips to or from REVIEW."""
+        return sum(flip.concerns_review for flip in self.flips)
+
+    def faults(self) -> tuple[str, ...]:
+        """Why the engine may not be installed; nothing where it may."""
+        faults = []
+        # Written so that a NaN is a fault.
+        if not self.largest_difference <= self.tolerance:
+            faults.append(f"a logit is off by {self.largest_difference:.3g}, allowed {self.tolerance:.3g}")
+        if hard := len(self.flips) - self.review_flips:
+            faults.append(f"{hard} cells change between CTC and LEUKOCYTE, allowed none")
+        if self.review_flips > REVIEW_FLIPS_ALLOWED * self.cells:
+            faults.append(f"{self.review_flips} of {self.cells} cells change to or from REVIEW, allowed 0.1 %")
+        if far := sum(flip.to_cut > self.tolerance for flip in self.flips):
+            faults.append(f"{far} cells change that lie further from a cut than {self.tolerance:.3g}")
+        return tuple(faults)
+
+
+def compare(
+    expected: Mapping[str, float], found: Mapping[str, float], checkpoint: Checkpoint, precision: Precision
+) -> Comparison:
+    """Compare the scores of the same cells, at least one, from two engines.
+
+    Args:
+        expected: by cell, on ONNX Runtime at fp32.
+        found: by cell, on the engine.
+        checkpoint: of both; its thresholds and tolerances decide.
+        precision: of the engine.
+
+    Raises:
+        EngineError: they did not answer the same cells.
+    """
+    if expected.keys() != found.keys():
+        raise EngineError(f"{len(expected)} cells answered by one engine, {len(found)} by the other; compare again")
+    thresholds = checkpoint.description.thresholds
+    flips = [flip for cell in expected if (flip := _flip(cell, expected[cell], found[cell], thresholds)) is not None]
+    return Comparison(
+        cells=len(expected),
+        largest_difference=float(np.max([abs(found[cell] - expected[cell]) for cell in expected])),
+        tolerance=checkpoint.reference.tolerances[precision],
+        flips=tuple(sorted(flips, key=lambda flip: flip.concerns_review)),
+    )
+
+
+def _flip(cell: str, expected: float, found: float, thresholds: Thresholds) -> Flip | None:
+    before, after = (decide(score, thresholds, None).verdict for score in (expected, found))
+    if before == after:
+        return None
+    to_cut = min(abs(expected - cut) for cut in (thresholds.ctc, thresholds.review))
+    return Flip(cell, expected, found, before, after, to_cut)

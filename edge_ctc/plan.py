@@ -7,14 +7,13 @@ from pathlib import Path
 from edge_ctc import __version__
 from edge_ctc.cells import Cell, CsvDialect, ImageFile
 from edge_ctc.checkpoint import Checkpoint, read_description, shipped_checkpoints
-from edge_ctc.engine import choice
-from edge_ctc.errors import ConfigError, NotARunError, ResultsError
-from edge_ctc.exports.choose import choose_profile
-from edge_ctc.exports.listing import absolute, display_name, list_files
+from edge_ctc.errors import ConfigError, ResultsError
+from edge_ctc.exports.choose import read_folder
+from edge_ctc.exports.listing import absolute, display_name
 from edge_ctc.exports.profile import LoadedProfile, Profile
-from edge_ctc.exports.runs import Run, read_run
-from edge_ctc.models import OpenModels
-from edge_ctc.preprocess import check_fit
+from edge_ctc.exports.runs import Run
+from edge_ctc.models import ChosenEngine, OpenModels
+from edge_ctc.preprocess import check_channels, check_fit
 from edge_ctc.results.commit import ResultPlace, utc_now
 from edge_ctc.results.manifest import InputFile, Manifest
 
@@ -33,7 +32,8 @@ class Request:
     Attributes:
         run: the run's folder.
         profile: None: the one built-in profile that accounts for every file.
-        checkpoint: its folder; None: the shipped reference whose channels the profile declares.
+        checkpoint: its folder; None: that of the engine that is named, or else the shipped reference whose channels
+            the profile declares.
         out: the folder for the results; None: beside the run.
         csv: how the calls are written; None: as the profile says.
     """
@@ -54,7 +54,7 @@ class Plan:
         cells: of the run, with only the files of channels that the checkpoint takes.
         profile: how the run was read.
         checkpoint: what will call it.
-        engine: description of the engine that will compute.
+        engine: what will compute.
         place: where the results belong.
         run_folder: the run as seen from the results' folder: what is moved together stays together.
         files_on_disk: regular files under the run.
@@ -65,7 +65,7 @@ class Plan:
     cells: tuple[Cell, ...]
     profile: LoadedProfile
     checkpoint: Checkpoint
-    engine: str
+    engine: ChosenEngine
     place: ResultPlace
     run_folder: str
     files_on_disk: int
@@ -74,18 +74,9 @@ class Plan:
 
 def make_plan(request: Request, models: OpenModels) -> Plan:
     """Read the names of a run, choose what was left open, and check that all fits. Raises as `classify_run`."""
-    listing = list_files(request.run)
-    if request.profile is None:
-        profile, run = choose_profile(listing)
-    else:
-        profile, run = request.profile, read_run(listing, request.profile.profile)
-    if not run.cells:
-        raise NotARunError(
-            f"{listing.folder}: profile {profile.profile.name} finds no cell among {len(listing.files)} files; "
-            "name a run folder or another profile"
-        )
-    checkpoint = models.checkpoint(request.checkpoint or _reference_for(profile.profile))
-    _check_channels(checkpoint, profile.profile)
+    listing, profile, run = read_folder(request.run, request.profile)
+    checkpoint = models.checkpoint(request.checkpoint or models.named_checkpoint() or _reference_for(profile.profile))
+    check_channels(checkpoint.name, checkpoint.input, profile.profile.channel_names)
     check_fit(checkpoint.input, profile.profile.pixel_size_um, profile.profile.bits)
     wanted = checkpoint.input.channel_names
     place = _made(result_place(request.run, request.out))
@@ -94,7 +85,7 @@ def make_plan(request: Request, models: OpenModels) -> Plan:
         cells=tuple(cell.only(wanted) for cell in run.cells),
         profile=profile,
         checkpoint=checkpoint,
-        engine=choice.description("fp32"),
+        engine=models.chosen(checkpoint),
         place=place,
         run_folder=display_name(os.path.relpath(os.path.realpath(listing.folder), os.path.realpath(place.folder))),
         files_on_disk=len(listing.files),
@@ -112,15 +103,6 @@ def _reference_for(profile: Profile) -> Path:
         f"profile {profile.name}: no shipped checkpoint takes channels among {sorted(declared)}; "
         "name one with --checkpoint"
     )
-
-
-def _check_channels(checkpoint: Checkpoint, profile: Profile) -> None:
-    lacking = [name for name in checkpoint.input.channel_names if name not in profile.channel_names]
-    if lacking:
-        raise ConfigError(
-            f"checkpoint {checkpoint.name} takes {list(checkpoint.input.channel_names)}, profile {profile.name} "
-            f"declares {list(profile.channel_names)}: {lacking} lack; use a checkpoint trained on the run's channels"
-        )
 
 
 def result_place(run: Path, out: Path | None) -> ResultPlace:
@@ -166,7 +148,7 @@ def is_same_model(plan: Plan, former: Manifest) -> bool:
     return (former.checkpoint.sha256, former.profile.sha256, former.engine, former.software_version) == (
         plan.checkpoint.sha256,
         plan.profile.sha256,
-        plan.engine,
+        plan.engine.description,
         __version__,
     )
 

@@ -82,6 +82,20 @@ class InputSpec(StrictModel):
         return (len(self.channels), self.side_px, self.side_px)
 
 
+def check_channels(network: str, spec: InputSpec, declared: Sequence[str]) -> None:
+    """Refuse a run that lacks a channel of the network's, by the names that its profile declares.
+
+    Raises:
+        ConfigError: a channel lacks; `network` names the checkpoint.
+    """
+    lacking = [name for name in spec.channel_names if name not in declared]
+    if lacking:
+        raise ConfigError(
+            f"checkpoint {network} takes {list(spec.channel_names)}, the profile declares {list(declared)}: "
+            f"{lacking} lack; use a checkpoint trained on the run's channels"
+        )
+
+
 def check_fit(spec: InputSpec, pixel_size_um: PixelSize, bits: Bits) -> None:
     """Refuse a run whose pixel size or bit depth is known to differ from the network's.
 

@@ -86,7 +86,7 @@ class RowMaker:
             checkpoint_sha256=plan.checkpoint.sha256,
             profile_name=plan.profile.profile.name,
             profile_sha256=plan.profile.sha256,
-            engine=plan.engine,
+            engine=plan.engine.description,
             software_version=__version__,
             classified_at_utc=classified_at_utc,
             run_state="complete",
@@ -221,7 +221,7 @@ class Course:
 
 def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course) -> Manifest:
     """The manifest of the rows, still without the sums of the calls file that it will commit."""
-    checkpoint = plan.checkpoint
+    checkpoint, installed = plan.checkpoint, plan.engine.installed
     tables = _table_files(plan, table)
     return Manifest(
         schema_version=1,
@@ -230,7 +230,9 @@ def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course
         run_state="complete",
         intended_use=intended_use(checkpoint),
         software_version=__version__,
-        engine=plan.engine,
+        engine=plan.engine.description,
+        engine_plan_sha256=None if installed is None else installed.record.plan_sha256,
+        engine_rebuilt_because=() if installed is None else installed.record.rebuilt_because,
         checkpoint=CheckpointIdentity(
             name=checkpoint.name,
             sha256=checkpoint.sha256,

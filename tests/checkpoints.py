@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_ctc.checkpoint import HASHED_FILES, INPUT_NAME, MODEL_FP16, MODEL_FP32, OUTPUT_NAMES
+from edge_ctc.checkpoint import HASHED_FILES, MODEL_FP16, MODEL_FP32
+from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES
 from edge_ctc.preprocess import InputSpec, prepare
 
 WEIGHTS = {"BF": 0.5, "DAPI": 1.0, "PE": 6.0, "APC": -5.0}

@@ -23,6 +23,14 @@ class Finished:
 EdgeCtc = Callable[..., Finished]
 
 
+@pytest.fixture(autouse=True)
+def no_engines_of_this_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have built engines: without them, ONNX Runtime calls."""
+    for name in ("EDGE_CTC_ENGINES", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state-of-nobody"))
+
+
 @pytest.fixture
 def edge_ctc(capsys: pytest.CaptureFixture[str]) -> EdgeCtc:
     """Runs `edge-ctc` with the arguments given."""

@@ -8,11 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_ctc.checkpoint import Checkpoint, Precision, open_checkpoint
-from edge_ctc.engine.choice import description
+from edge_ctc.checkpoint import Checkpoint, open_checkpoint
 from edge_ctc.engine.onnx_cpu import MAX_BATCH, OnnxCpuEngine
+from edge_ctc.engine.runtimes import this_machine
 from edge_ctc.engine.seam import Scores
 from edge_ctc.errors import EngineError
+from edge_ctc.network import Precision
 from tests.checkpoints import WEIGHTS, write_checkpoint
 
 
@@ -47,7 +48,7 @@ def test_the_scores_are_those_that_numpy_computes(
         engine.inputs[0][:5] = cells
         assert_scores(engine.infer(0, 5), cells, tolerance)
         assert engine.precision == precision
-        assert engine.description == description(precision)
+        assert engine.description == this_machine("onnxruntime").description(precision)
         assert precision in engine.description
 
 

@@ -6,14 +6,21 @@ from typing import Self
 import numpy as np
 import onnx
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edge_ctc.checkpoint import Checkpoint, Precision, open_checkpoint
+from edge_ctc.cells import Verdict
+from edge_ctc.checkpoint import Checkpoint, Thresholds, open_checkpoint, shipped_checkpoints
+from edge_ctc.decision import decide
 from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.engine.seam import Engine, Scores
 from edge_ctc.errors import EngineError
-from edge_ctc.parity import replay
+from edge_ctc.network import Precision
+from edge_ctc.parity import Comparison, Flip, compare, replay
+from edge_ctc.preprocess import prepare
+from edge_ctc.simulate import simulate_cells
 from tests.checkpoints import WEIGHTS, write_checkpoint
 
 
@@ -116,3 +123,205 @@ def test_the_largest_difference_is_told(checkpoint: Checkpoint) -> None:
 
 def test_the_tolerance_is_that_of_the_engines_precision(checkpoint: Checkpoint) -> None:
     assert replay(FakeEngine(8, {0: 0.01}, precision="fp16"), checkpoint).tolerance == 5e-2
+
+
+def with_cuts(checkpoint: Checkpoint, ctc: float, review: float) -> Checkpoint:
+    cuts = Thresholds(ctc=ctc, review=review)
+    return replace(checkpoint, description=checkpoint.description.model_copy(update={"thresholds": cuts}))
+
+
+def pairs(checkpoint: Checkpoint, *scores: tuple[float, float]) -> Comparison:
+    """Compared at fp16, tolerance 0.05, cuts at 0 and -0.5: (expected, found), cells numbered from 0."""
+    expected = {str(number): before for number, (before, _) in enumerate(scores)}
+    found = {str(number): after for number, (_, after) in enumerate(scores)}
+    return compare(expected, found, checkpoint, "fp16")
+
+
+def test_equal_answers_have_no_fault(checkpoint: Checkpoint) -> None:
+    comparison = pairs(checkpoint, (-1.0, -1.0), (-0.25, -0.25), (3.0, 3.0))
+    assert comparison == Comparison(cells=3, largest_difference=0.0, tolerance=5e-2, flips=())
+    assert comparison.faults() == ()
+
+
+def test_the_tolerance_of_a_comparison_is_that_of_the_precision(checkpoint: Checkpoint) -> None:
+    assert compare({"1": 1.0}, {"1": 1.01}, checkpoint, "fp32").faults() == ("a logit is off by 0.01, allowed 0.001",)
+    assert compare({"1": 1.0}, {"1": 1.01}, checkpoint, "fp16").faults() == ()
+
+
+@pytest.mark.parametrize(("off", "faults"), [(0.05, 0), (np.nextafter(0.05, 1), 1), (-0.05, 0), (-0.0501, 1)])
+def test_a_logit_may_be_off_by_the_tolerance_and_no_more(checkpoint: Checkpoint, off: float, faults: int) -> None:
+    assert len(compare({"1": 0.0}, {"1": 0.0}, checkpoint, "fp16").faults()) == 0
+    high = with_cuts(checkpoint, 100.0, 99.0)
+    assert len(compare({"1": 0.0}, {"1": off}, high, "fp16").faults()) == faults
+
+
+def test_the_largest_difference_is_of_any_cell_in_either_direction(checkpoint: Checkpoint) -> None:
+    assert pairs(checkpoint, (1.0, 1.25), (2.0, 1.5), (3.0, 3.0)).largest_difference == 0.5
+
+
+FLIPS = {
+    "REVIEW to CTC": (-0.01, 0.01, Verdict.REVIEW, Verdict.CTC, 0.01, True),
+    "CTC to REVIEW": (0.02, -0.01, Verdict.CTC, Verdict.REVIEW, 0.02, True),
+    "LEUKOCYTE to REVIEW": (-0.51, -0.49, Verdict.LEUKOCYTE, Verdict.REVIEW, 0.01, True),
+    "REVIEW to LEUKOCYTE": (-0.49, -0.52, Verdict.REVIEW, Verdict.LEUKOCYTE, 0.01, True),
+    "LEUKOCYTE to CTC": (-0.6, 0.1, Verdict.LEUKOCYTE, Verdict.CTC, 0.1, False),
+    "CTC to LEUKOCYTE": (0.3, -0.7, Verdict.CTC, Verdict.LEUKOCYTE, 0.3, False),
+    "just to the cut": (np.nextafter(0.0, -1), 0.0, Verdict.REVIEW, Verdict.CTC, 0.0, True),
+}
+
+
+@pytest.mark.parametrize("kind", FLIPS)
+def test_a_flip_says_what_changed_and_how_far_from_the_nearest_cut(checkpoint: Checkpoint, kind: str) -> None:
+    expected, found, before, after, to_cut, concerns_review = FLIPS[kind]
+    (flip,) = pairs(checkpoint, (7.0, 7.0), (expected, found)).flips
+    assert flip == Flip("1", expected, found, before, after, pytest.approx(to_cut))
+    assert flip.concerns_review == concerns_review
+
+
+def test_a_difference_that_crosses_no_cut_is_no_flip(checkpoint: Checkpoint) -> None:
+    assert pairs(checkpoint, (-0.49, -0.01), (0.0, 9.0), (-9.0, -0.51)).flips == ()
+
+
+def test_flips_between_ctc_and_leukocyte_stand_first(checkpoint: Checkpoint) -> None:
+    comparison = pairs(checkpoint, (-0.01, 0.01), (-0.6, 0.1), (0.01, -0.01), (0.3, -0.7))
+    assert [flip.cell for flip in comparison.flips] == ["1", "3", "0", "2"]
+    assert comparison.review_flips == 2
+
+
+def test_one_cell_that_changes_between_ctc_and_leukocyte_is_a_fault_however_many_do_not(
+    checkpoint: Checkpoint,
+) -> None:
+    at_one_cut = with_cuts(checkpoint, 0.0, 0.0)
+    cells = [(-0.001, 0.001)] + [(1.0, 1.0)] * 99_999
+    assert pairs(at_one_cut, *cells).faults() == ("1 cells change between CTC and LEUKOCYTE, allowed none",)
+
+
+@pytest.mark.parametrize(
+    ("flips", "cells", "refused"),
+    [(0, 8, False), (1, 8, True), (1, 999, True), (1, 1000, False), (2, 1000, True), (2, 1999, True), (2, 2000, False)],
+)
+def test_one_cell_of_a_thousand_may_change_to_or_from_review(
+    checkpoint: Checkpoint, flips: int, cells: int, *, refused: bool
+) -> None:
+    scores = [(-0.01, 0.01)] * flips + [(1.0, 1.0)] * (cells - flips)
+    faults = pairs(checkpoint, *scores).faults()
+    assert faults == ((f"{flips} of {cells} cells change to or from REVIEW, allowed 0.1 %",) if refused else ())
+
+
+@pytest.mark.parametrize(("expected", "refused"), [(-0.05, False), (-0.0501, True), (0.06, True)])
+def test_a_flip_far_from_a_cut_is_a_fault_even_where_the_share_is_allowed(
+    checkpoint: Checkpoint, expected: float, *, refused: bool
+) -> None:
+    found = 0.0 if expected < 0 else -0.01
+    faults = pairs(checkpoint, (expected, found), *[(1.0, 1.0)] * 1999).faults()
+    assert ("1 cells change that lie further from a cut than 0.05" in faults) == refused
+    assert bool(faults) == refused
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [(1.0, NAN), (-1.0, NAN), (-0.25, NAN), (NAN, 1.0), (NAN, NAN), (1.0, INF), (-1.0, -INF), (INF, INF)],
+)
+def test_an_answer_that_is_no_number_is_a_fault(checkpoint: Checkpoint, expected: float, found: float) -> None:
+    with np.errstate(invalid="ignore"):
+        assert pairs(checkpoint, *[(1.0, 1.0)] * 5000, (expected, found)).faults()
+        assert pairs(checkpoint, (expected, found), *[(1.0, 1.0)] * 5000).faults()
+
+
+@pytest.mark.parametrize("found", [{}, {"1": 1.0}, {"1": 1.0, "3": 2.0}, {"1": 1.0, "2": 2.0, "3": 2.0}])
+def test_engines_that_answered_other_cells_are_not_compared(checkpoint: Checkpoint, found: dict[str, float]) -> None:
+    with pytest.raises(EngineError, match="2 cells answered by one engine"):
+        compare({"1": 1.0, "2": 2.0}, found, checkpoint, "fp16")
+
+
+def test_the_order_of_the_answers_does_not_matter(checkpoint: Checkpoint) -> None:
+    assert compare({"1": 1.0, "2": 2.0}, {"2": 2.0, "1": 1.0}, checkpoint, "fp16").largest_difference == 0
+
+
+NEAR_A_CUT = st.sampled_from([-0.5, 0.0]).flatmap(lambda cut: st.floats(cut - 0.1, cut + 0.1))
+SCORES = st.one_of(NEAR_A_CUT, st.floats(-1e6, 1e6), st.sampled_from([-0.5, 0.0, -0.0]))
+
+
+@given(st.lists(st.tuples(SCORES, SCORES), min_size=1, max_size=30))
+@example([(0.0, -0.0)])
+@settings(max_examples=150, deadline=None)
+def test_the_flips_are_exactly_the_cells_whose_decision_differs(
+    checkpoint: Checkpoint, scores: list[tuple[float, float]]
+) -> None:
+    cuts = checkpoint.description.thresholds
+    comparison = pairs(checkpoint, *scores)
+    verdicts = [tuple(decide(score, cuts, None).verdict for score in pair) for pair in scores]
+    differing = {str(number): pair for number, pair in enumerate(verdicts) if pair[0] != pair[1]}
+    assert {flip.cell: (flip.before, flip.after) for flip in comparison.flips} == differing
+    assert len(comparison.flips) == len(differing)
+    hard = sum(Verdict.REVIEW not in pair for pair in differing.values())
+    assert comparison.review_flips == len(differing) - hard
+    largest = max(abs(before - after) for before, after in scores)
+    if not comparison.faults():
+        assert largest <= 0.05
+        assert hard == 0
+        assert len(differing) <= len(scores) / 1000
+    assert comparison.largest_difference == largest
+
+
+SIMULATED = 10_000
+UNSEEN_SEEDS = range(50_000, 50_020)
+"""Training patients have seeds from 100,000 on, and instruments from 0 to 11; these are others, half of them."""
+INSTRUMENTS = (*range(10), *range(2001, 2011))
+
+
+@pytest.fixture(scope="module")
+def simulated_scores() -> tuple[Checkpoint, dict[Precision, dict[str, float]]]:
+    """What the shipped reference says of 10,000 simulated cells at both precisions, on ONNX Runtime."""
+    reference = open_checkpoint(shipped_checkpoints() / "reference")
+    each = SIMULATED // len(UNSEEN_SEEDS)
+    scores: dict[Precision, dict[str, float]] = {precision: {} for precision in PRECISIONS}
+    with OnnxCpuEngine(reference) as full, OnnxCpuEngine(reference, "fp16") as half:
+        batch: list[str] = []
+
+        def answer() -> None:
+            n = len(batch)
+            half.inputs[0][:n] = full.inputs[0][:n]
+            for precision, engine in (("fp32", full), ("fp16", half)):
+                logits = engine.infer(0, n).logits
+                scores["fp32" if precision == "fp32" else "fp16"].update(
+                    (cell, float(logit)) for cell, logit in zip(batch, logits, strict=True)
+                )
+            batch.clear()
+
+        for seed, instrument in zip(UNSEEN_SEEDS, INSTRUMENTS, strict=True):
+            for cell in simulate_cells(each, each // 5, seed, instrument):
+                prepare(list(cell.images), reference.input, full.inputs[0][len(batch)])
+                batch.append(f"{seed}/{cell.number}")
+                if len(batch) == full.max_batch:
+                    answer()
+        if batch:
+            answer()
+    return reference, scores
+
+
+def test_half_precision_changes_no_decision_on_ten_thousand_simulated_cells(
+    simulated_scores: tuple[Checkpoint, dict[Precision, dict[str, float]]],
+) -> None:
+    reference, scores = simulated_scores
+    comparison = compare(scores["fp32"], scores["fp16"], reference, "fp16")
+    assert comparison.cells == SIMULATED
+    assert comparison.faults() == (), comparison
+    assert 0 < comparison.largest_difference <= comparison.tolerance
+    assert all(flip.concerns_review and flip.to_cut <= comparison.tolerance for flip in comparison.flips)
+    assert comparison.review_flips <= SIMULATED / 1000
+
+
+def test_the_simulated_cells_get_every_verdict_and_some_lie_near_a_cut(
+    simulated_scores: tuple[Checkpoint, dict[Precision, dict[str, float]]],
+) -> None:
+    reference, scores = simulated_scores
+    cuts = reference.description.thresholds
+    verdicts = [decide(score, cuts, None).verdict for score in scores["fp32"].values()]
+    assert all(verdicts.count(verdict) >= 100 for verdict in (Verdict.CTC, Verdict.REVIEW, Verdict.LEUKOCYTE))
+    tolerance = reference.reference.tolerances["fp16"]
+    near = [score for score in scores["fp32"].values() if min(abs(score - cuts.ctc), abs(score - cuts.review)) < tolerance]
+    assert near

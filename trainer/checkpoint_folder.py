@@ -9,10 +9,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_ctc.checkpoint import DESCRIPTION, Description, Precision, open_checkpoint
+from edge_ctc.checkpoint import DESCRIPTION, Description, open_checkpoint
 from edge_ctc.durable import write_bytes
 from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.errors import ResultsError
+from edge_ctc.network import Precision
 from edge_ctc.parity import Parity, replay
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edge_ctc.checkpoint import INPUT_NAME, OUTPUT_NAMES, Precision
 from edge_ctc.engine.seam import Scores
 from edge_ctc.errors import EngineError
+from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES, Precision
 from edge_ctc.preprocess import InputSpec
 from trainer.model import CellNet
 from trainer.torchvision_on_cpu import FrozenBatchNorm2d

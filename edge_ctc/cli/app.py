@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from edge_ctc import __version__
+from edge_ctc.cli.building import build, engine_commands
 from edge_ctc.cli.calling import candidates, classify_runs
 from edge_ctc.cli.exits import collect_rarely, run_app
 from edge_ctc.cli.exporting import probe, profile_commands
@@ -21,6 +22,8 @@ app.command()(candidates)
 app.command()(simulate)
 app.command()(probe)
 app.add_typer(profile_commands, name="profile")
+app.command("build-engine")(build)
+app.add_typer(engine_commands, name="engine")
 
 
 def main() -> None:

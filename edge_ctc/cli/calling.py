@@ -1,17 +1,20 @@
 """`edge-ctc classify-run` and `edge-ctc candidates`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from edge_ctc.cells import CsvDialect
 from edge_ctc.classify import Outcome, classify_run
 from edge_ctc.cli.exits import ExitCode, exit_code
-from edge_ctc.cli.options import OutOption, ProfileOption
+from edge_ctc.cli.options import EnginesOption, OutOption, ProfileOption, StaleEngineOption
+from edge_ctc.console.building import BuildLines
 from edge_ctc.console.candidates import print_gallery, print_truth
 from edge_ctc.console.lines import progress
 from edge_ctc.console.runs import Ended, Failure, RunReporter, print_json_report
+from edge_ctc.engine.installed import default_engines_dir
+from edge_ctc.engine_choice import CPU, EngineChooser, EngineSetting
 from edge_ctc.errors import EdgeCtcError, RunError, RunMissingError
 from edge_ctc.exports.listing import absolute, find_runs
 from edge_ctc.exports.profile import LoadedProfile, load_profile
@@ -48,6 +51,16 @@ def classify_runs(
         CsvDialect | None,
         typer.Option(help="How the calls are written. Without it as the profile says, which is rfc4180 by default."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|cpu",
+            help="Folder of a built engine, whose checkpoint is taken too; or cpu: ONNX Runtime, which needs no "
+            "building. Without it the engine that was built for the checkpoint is taken, and cpu where none was.",
+        ),
+    ] = None,
+    engines: EnginesOption = None,
+    stale_engine: StaleEngineOption = "rebuild",
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON document instead of lines; progress goes to standard error."),
@@ -70,7 +83,12 @@ def classify_runs(
             Request(run, loaded, checkpoint, place, csv) for run, place in _folders(runs or [], export, loaded, out)
         ]
         named = [request.run for request in asked]
-        with OpenModels() as models, RunReporter(quiet=as_json) as reporter:
+        setting = EngineSetting(_named(engine), engines or default_engines_dir(), stale_engine)
+        with (
+            BuildLines() as building,
+            OpenModels(EngineChooser(setting, building)) as models,
+            RunReporter(quiet=as_json) as reporter,
+        ):
             ended.extend(Ended(request.run, _ended(request, models, reporter)) for request in asked)
         code = _code_of([one.outcome for one in ended])
     except EdgeCtcError as error:
@@ -82,6 +100,12 @@ def classify_runs(
     if as_json:
         print_json_report(ended, code)
     return code
+
+
+def _named(engine: str | None) -> Path | Literal["cpu"] | None:
+    if engine == "":
+        raise typer.BadParameter("--engine is empty; name the folder of a built engine, or cpu")
+    return CPU if engine == CPU else None if engine is None else absolute(Path(engine))
 
 
 def _ended(request: Request, models: OpenModels, reporter: RunReporter) -> Outcome | Failure:
@@ -128,7 +152,7 @@ def _code_of(ended: list[Outcome | Failure]) -> ExitCode:
     if again or (worst and not done):
         return (again or worst)[0]
     if worst or any(_has_problem(outcome.manifest) for outcome in done):
-        return ExitCode.NOT_ALL_EVALUABLE
+        return ExitCode.PARTLY_DONE
     return ExitCode.DONE
 
 

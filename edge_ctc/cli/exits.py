@@ -16,12 +16,14 @@ from edge_ctc.errors import (
     DataError,
     EdgeCtcError,
     EngineError,
+    EngineSpoiltError,
     InputMissingError,
     NotARunError,
     ResultsError,
     ResultsHeldError,
     RunMissingError,
     RunUnreadableError,
+    UnavailableError,
 )
 
 
@@ -29,10 +31,11 @@ class ExitCode(IntEnum):
     """0, 2, else BSD's sysexits."""
 
     DONE = 0
-    NOT_ALL_EVALUABLE = 2
+    PARTLY_DONE = 2
     USAGE = 64
     DATA = 65
     INPUT_MISSING = 66
+    UNAVAILABLE = 69
     INTERNAL = 70
     CANNOT_WRITE = 73
     TEMPORARY = 75
@@ -45,6 +48,8 @@ _EXIT_CODES: tuple[tuple[type[EdgeCtcError], ExitCode], ...] = (
     (CheckpointError, ExitCode.DATA),
     (InputMissingError, ExitCode.INPUT_MISSING),
     (DataError, ExitCode.DATA),
+    (UnavailableError, ExitCode.UNAVAILABLE),
+    (EngineSpoiltError, ExitCode.DATA),
     (EngineError, ExitCode.INTERNAL),
     (RunMissingError, ExitCode.INPUT_MISSING),
     (NotARunError, ExitCode.DATA),

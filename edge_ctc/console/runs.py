@@ -32,8 +32,8 @@ class RunReporter:
         checkpoint = plan.checkpoint
         self._run_id = plan.place.run_id
         self._say(
-            f"{self._run_id}: checkpoint {checkpoint.name} ({checkpoint.sha256[:12]}), engine {plan.engine}, "
-            f"profile {plan.profile.profile.name}"
+            f"{self._run_id}: checkpoint {checkpoint.name} ({checkpoint.sha256[:12]}), "
+            f"engine {plan.engine.description}, profile {plan.profile.profile.name}"
         )
         if checkpoint.description.notice:
             self._say(f"{self._run_id}: {checkpoint.description.notice}")

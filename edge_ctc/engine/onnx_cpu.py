@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU: the first runtime, and the yardstick that every other one is held against."""
 
 import os
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -9,10 +10,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from edge_ctc.checkpoint import INPUT_NAME, OUTPUT_NAMES, Checkpoint, Precision
-from edge_ctc.engine.choice import description
+from edge_ctc.checkpoint import Checkpoint
+from edge_ctc.engine.runtimes import this_machine
 from edge_ctc.engine.seam import Scores
 from edge_ctc.errors import EngineError
+from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES, Precision
 
 MAX_BATCH = 64
 
@@ -32,21 +34,38 @@ _FAILURES = (
 _LOG_ERRORS_ONLY = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A graph that is not the checkpoint's own, but was installed from it.
+
+    Attributes:
+        content: ONNX file.
+        max_batch: cells per `infer` at most.
+        description: as it stands in every call.
+    """
+
+    content: bytes
+    max_batch: int
+    description: str
+
+
 class OnnxCpuEngine:
     """An `edge_ctc.engine.seam.Engine`; a context manager, its memory goes when it is left."""
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision = "fp32") -> None:
-        """Make the checkpoint's graph ready on all cores that this process may use.
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "fp32", installed: Graph | None = None) -> None:
+        """Make the checkpoint's graph, or the installed one, ready on all cores that this process may use.
 
         Raises:
             EngineError: ONNX Runtime refuses the graph, or its inputs and outputs are not as the README says.
         """
+        description = this_machine("onnxruntime").description(precision)
+        graph = installed or Graph(checkpoint.models[precision], MAX_BATCH, description)
         self.precision: Precision = precision
-        self.description = description(precision)
-        self.max_batch = MAX_BATCH
-        shape = (MAX_BATCH, *checkpoint.input.shape)
+        self.description = graph.description
+        self.max_batch = graph.max_batch
+        shape = (self.max_batch, *checkpoint.input.shape)
         self.inputs = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-        self._session = _session(checkpoint, precision)
+        self._session = _session(checkpoint, precision, graph.content)
 
     def infer(self, slot: int, n: int) -> Scores:
         """As `edge_ctc.engine.seam.Engine.infer`."""
@@ -68,7 +87,7 @@ class OnnxCpuEngine:
         del self._session
 
 
-def _session(checkpoint: Checkpoint, precision: Precision) -> onnxruntime.InferenceSession:
+def _session(checkpoint: Checkpoint, precision: Precision, graph: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     # Two batches are under way at a time, each on its half of the cores: threads of one batch wait for each other.
     options.intra_op_num_threads = max(1, len(os.sched_getaffinity(0)) // 2)
@@ -76,9 +95,7 @@ def _session(checkpoint: Checkpoint, precision: Precision) -> onnxruntime.Infere
     # Spinning threads would take the cores from the decoding of the next batch.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(
-            checkpoint.models[precision], options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _FAILURES as error:
         raise EngineError(f"{checkpoint.folder}: ONNX Runtime refuses the {precision} graph ({error})") from error
     _check_interface(session, checkpoint)

@@ -1,14 +1,17 @@
-"""The seam between the product and whatever computes: one protocol, made once for all runtimes."""
+"""The seam between the product and whatever computes: one protocol, made once for all runtimes.
+
+Free of syntax and imports newer than Python 3.10, as all that `edge_ctc.engine.gpu_engine` rests on.
+"""
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ctc.checkpoint import Precision
 from edge_ctc.errors import EngineError
+from edge_ctc.network import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Engine(Protocol):
         """
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> "Engine": ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,11 +1,32 @@
 """Which built-in profile accounts for every file of a run. One, or an error that says why."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from edge_ctc.errors import NotARunError
-from edge_ctc.exports.listing import Listing, display_name
+from edge_ctc.exports.listing import Listing, display_name, list_files
 from edge_ctc.exports.profile import LoadedProfile, built_in_profiles
 from edge_ctc.exports.runs import Run, read_run
+
+
+def read_folder(folder: Path, profile: LoadedProfile | None) -> tuple[Listing, LoadedProfile, Run]:
+    """A run's folder as listed, and as `profile` reads it; without one, as the built-in one does that fits.
+
+    Raises:
+        NotARunError: no built-in profile fits, or the profile finds no cell.
+        RunError: the folder cannot be listed.
+    """
+    listing = list_files(folder)
+    if profile is None:
+        profile, run = choose_profile(listing)
+    else:
+        run = read_run(listing, profile.profile)
+    if not run.cells:
+        raise NotARunError(
+            f"{listing.folder}: profile {profile.profile.name} finds no cell among {len(listing.files)} files; "
+            "name a run folder or another profile"
+        )
+    return listing, profile, run
 
 
 def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:

@@ -133,6 +133,8 @@ class Manifest(StrictModel):
     intended_use: str
     software_version: str
     engine: str
+    engine_plan_sha256: Sha256 | None = None
+    engine_rebuilt_because: tuple[str, ...] = ()
     checkpoint: CheckpointIdentity
     profile: ProfileIdentity
     started_at_utc: str

@@ -1,0 +1,247 @@
+"""TensorRT 10, TensorRT 11 and TensorRT for RTX, by one path: compile a graph, load a plan.
+
+Everything in these libraries fails by None, False or -1 and a line to the logger; here each becomes an error with
+those lines. Free of syntax and imports newer than Python 3.10, so that an older TensorRT can be tried with it.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from edge_ctc.engine.gpu_engine import ExecutionContext, Shapes
+from edge_ctc.errors import EngineError, UnavailableError
+from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES, Precision
+
+PACKAGES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+"""Python's package by runtime."""
+
+Advance = Callable[[str], None]
+"""Told the name of each phase of a compilation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a compilation gives.
+
+    Attributes:
+        plan: as any other tool of the runtime can open it.
+        timing_cache: what makes the next compilation on the same GPU faster; None where the runtime has none.
+    """
+
+    plan: bytes
+    timing_cache: bytes | None
+
+
+def load_package(runtime: str) -> ModuleType:
+    """TensorRT's Python package, a key of `PACKAGES`.
+
+    Raises:
+        UnavailableError: it is not installed, or its libraries are not.
+    """
+    try:
+        return importlib.import_module(PACKAGES[runtime])
+    except ImportError as error:
+        raise UnavailableError(
+            f"{runtime} cannot be loaded ({error}); install it: `pip install 'edge-ctc[{runtime}]'`"
+        ) from error
+
+
+class ErrorLog:
+    """Collects what a runtime's logger is told of errors.
+
+    Attributes:
+        logger: to be handed to the runtime, and kept for as long as the runtime lives.
+    """
+
+    def __init__(self, trt: Any) -> None:
+        """For the package `trt`."""
+        lines: list[str] = []
+        severe = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
+
+        class Logger(trt.ILogger):  # type: ignore[misc] # the package carries no types
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, severity: Any, msg: str) -> None:
+                if severity in severe:
+                    lines.append(msg.strip())
+
+        self.logger = Logger()
+        self._lines = lines
+
+    def taken(self) -> str:
+        """What came since this was last asked; empty for nothing."""
+        said = "; ".join(dict.fromkeys(self._lines))
+        self._lines.clear()
+        return said
+
+
+def compile_graph(
+    runtime: str, graph: bytes, precision: Precision, max_batch: int, timing_cache: bytes | None, advance: Advance
+) -> Compiled:
+    """Compile an ONNX graph for batches of 1 to `max_batch`.
+
+    Full TensorRT needs the GPU that it compiles for; TensorRT for RTX compiles without one, for any from Ampere on.
+
+    Args:
+        runtime: a key of `PACKAGES`.
+        graph: ONNX file of a checkpoint; its types are the precision.
+        precision: of the graph.
+        max_batch: the one optimization profile reaches from 1 to here.
+        timing_cache: of an earlier compilation on this GPU; another GPU's is not used.
+        advance: told of each phase.
+
+    Raises:
+        UnavailableError: the runtime is not installed.
+        EngineError: it refuses the graph, with the lines of its logger.
+    """
+    trt = load_package(runtime)
+    return _Compilation(trt, runtime, advance).run(graph, precision, max_batch, timing_cache)
+
+
+class _Compilation:
+    """Keeps every object of the compilation alive until its end: the bindings do not, and crash."""
+
+    def __init__(self, trt: Any, runtime: str, advance: Advance) -> None:
+        self._trt, self._runtime = trt, runtime
+        self._log = ErrorLog(trt)
+        self._builder = self._made(trt.Builder(self._log.logger), "a builder")
+        self._network = self._made(self._builder.create_network(self._network_flags()), "a network")
+        self._parser = self._made(trt.OnnxParser(self._network, self._log.logger), "a parser")
+        self._config = self._made(self._builder.create_builder_config(), "a configuration")
+        self._config.progress_monitor = self._monitor = _monitor(trt, advance)
+
+    def _made(self, thing: Any, what: str) -> Any:
+        if thing is None:
+            raise self._error(f"gives no {what.removeprefix('a ')}")
+        return thing
+
+    def _error(self, what: str) -> EngineError:
+        version = self._trt.__version__
+        return EngineError(f"{self._runtime} {version} {what}: {self._log.taken() or 'without a reason'}")
+
+    def _network_flags(self) -> int:
+        # TensorRT 11 knows strongly typed networks only; with the flag 10 treats the graph's types the same way.
+        flags = self._trt.NetworkDefinitionCreationFlag
+        return 1 << int(flags.STRONGLY_TYPED)
+
+    def run(self, graph: bytes, precision: Precision, max_batch: int, timing_cache: bytes | None) -> Compiled:
+        if not self._parser.parse(graph):
+            raise self._error(f"refuses the graph ({self._parser_errors()})")
+        self._check_interface()
+        self._add_profile(max_batch)
+        if precision == "fp32":
+            # TF32 keeps 10 bits of a factor: enough to move a logit by more than fp32's tolerance.
+            self._config.clear_flag(self._trt.BuilderFlag.TF32)
+        cache = self._timing_cache(timing_cache)
+        plan = self._builder.build_serialized_network(self._network, self._config)
+        if plan is None:
+            raise self._error("compiles no plan")
+        return Compiled(bytes(plan), None if cache is None else bytes(cache.serialize()))
+
+    def _parser_errors(self) -> str:
+        return "; ".join(str(self._parser.get_error(index)) for index in range(self._parser.num_errors))
+
+    def _check_interface(self) -> None:
+        # An empty file is parsed without a complaint.
+        network = self._network
+        inputs = [network.get_input(index) for index in range(network.num_inputs)]
+        outputs = [network.get_output(index) for index in range(network.num_outputs)]
+        found = [(one.name, len(one.shape)) for one in (*inputs, *outputs)]
+        expected = list(zip((INPUT_NAME, *OUTPUT_NAMES), (4, 1, 2), strict=True))
+        if found != expected or inputs[0].shape[0] != -1:
+            raise self._error(f"sees {found} in the graph, expected {expected} and a free batch; train again")
+
+    def _add_profile(self, max_batch: int) -> None:
+        profile = self._made(self._builder.create_optimization_profile(), "an optimization profile")
+        cell = tuple(self._network.get_input(0).shape)[1:]
+        profile.set_shape(INPUT_NAME, (1, *cell), (max_batch, *cell), (max_batch, *cell))
+        if self._config.add_optimization_profile(profile) < 0:
+            raise self._error(f"refuses batches of 1 to {max_batch}")
+
+    def _timing_cache(self, former: bytes | None) -> Any:
+        if self._runtime == "tensorrt-rtx":
+            return None  # it keeps the functions, which do nothing and warn
+        cache = self._config.create_timing_cache(former or b"")
+        if not self._config.set_timing_cache(cache, ignore_mismatch=False):
+            # Of another GPU or version: the logger's words on it are no failure of this compilation.
+            self._log.taken()
+            cache = self._config.create_timing_cache(b"")
+            if not self._config.set_timing_cache(cache, ignore_mismatch=False):
+                raise self._error("refuses an empty timing cache")
+        return cache
+
+
+def _monitor(trt: Any, advance: Advance) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc] # the package carries no types
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002
+            advance(phase_name)
+
+        def phase_finish(self, phase_name: str) -> None:
+            """Its successor's start tells enough."""
+
+        def step_complete(self, phase_name: str, step: int) -> bool:  # noqa: ARG002
+            return True
+
+    return Monitor()
+
+
+class TensorRtPlan:
+    """An `edge_ctc.engine.gpu_engine.LoadablePlan` of TensorRT."""
+
+    def __init__(self, runtime: str, plan: bytes, cell: tuple[int, int, int]) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            runtime: a key of `PACKAGES`.
+            plan: as `compile_graph` gave it.
+            cell: (C, H, W) that the plan must take.
+
+        Raises:
+            UnavailableError: the runtime is not installed.
+        """
+        self._trt = load_package(runtime)
+        self._runtime = runtime
+        self._plan, self._cell = plan, cell
+        self._log = ErrorLog(self._trt)
+        self._kept: list[Any] = []
+
+    def load(self) -> tuple[ExecutionContext, Shapes]:
+        """As the protocol says; the device must have been found before: without a driver the runtime crashes."""
+        runtime = self._keep(self._trt.Runtime(self._log.logger), "gives no runtime")
+        engine = self._keep(runtime.deserialize_cuda_engine(self._plan), "refuses the plan")
+        shapes = self._shapes(engine)
+        return self._keep(engine.create_execution_context(), "gives no execution context"), shapes
+
+    def _keep(self, thing: Any, otherwise: str) -> Any:
+        complaints = self.complaints()
+        if thing is None or complaints:
+            version, reason = self._trt.__version__, complaints or "without a reason"
+            raise EngineError(f"{self._runtime} {version} {otherwise}: {reason}; build the engine again")
+        self._kept.append(thing)
+        return thing
+
+    def _shapes(self, engine: Any) -> Shapes:
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        types = [engine.get_tensor_dtype(name) for name in names]
+        if sorted(names) != sorted((INPUT_NAME, *OUTPUT_NAMES)) or set(types) != {self._trt.float32}:
+            raise EngineError(f"{self._runtime}: the plan has {names} of {types}; build it again")
+        _, _, largest = engine.get_tensor_profile_shape(INPUT_NAME, 0)
+        max_batch, *cell = tuple(largest)
+        if tuple(cell) != self._cell:
+            raise EngineError(f"{self._runtime}: the plan takes {cell}, expected {self._cell}; build it again")
+        return Shapes(self._cell, tuple(engine.get_tensor_shape(OUTPUT_NAMES[1]))[1], max_batch)
+
+    def unload(self) -> None:
+        """As the protocol says: the last made goes first."""
+        while self._kept:
+            self._kept.pop()
+
+    def complaints(self) -> str:
+        """As the protocol says."""
+        return self._log.taken()
