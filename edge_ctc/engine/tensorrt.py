@@ -78,6 +78,21 @@ class ErrorLog:
         return said
 
 
+def _given(make: Callable[..., Any], *arguments: Any, otherwise: Callable[[], EngineError]) -> Any:
+    """What the bindings give; where they fail, some of them give None, and constructors raise TypeError."""
+    try:
+        thing = make(*arguments)
+    except TypeError as error:
+        raise otherwise() from error
+    if thing is None:
+        raise otherwise()
+    return thing
+
+
+def _error(runtime: str, trt: Any, what: str, log: ErrorLog) -> EngineError:
+    return EngineError(f"{runtime} {trt.__version__} {what}: {log.taken() or 'it gave no reason'}")
+
+
 def compile_graph(
     runtime: str, graph: bytes, precision: Precision, max_batch: int, timing_cache: bytes | None, advance: Advance
 ) -> Compiled:
@@ -107,29 +122,23 @@ class _Compilation:
     def __init__(self, trt: Any, runtime: str, advance: Advance) -> None:
         self._trt, self._runtime = trt, runtime
         self._log = ErrorLog(trt)
-        self._builder = self._made(trt.Builder(self._log.logger), "a builder")
-        self._network = self._made(self._builder.create_network(self._network_flags()), "a network")
-        self._parser = self._made(trt.OnnxParser(self._network, self._log.logger), "a parser")
-        self._config = self._made(self._builder.create_builder_config(), "a configuration")
+        # TensorRT 11 knows strongly typed networks only; with the flag 10 treats the graph's types the same way.
+        strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        self._builder = self._made("builder", trt.Builder, self._log.logger)
+        self._network = self._made("network", self._builder.create_network, strongly_typed)
+        self._parser = self._made("parser", trt.OnnxParser, self._network, self._log.logger)
+        self._config = self._made("configuration", self._builder.create_builder_config)
         self._config.progress_monitor = self._monitor = _monitor(trt, advance)
 
-    def _made(self, thing: Any, what: str) -> Any:
-        if thing is None:
-            raise self._error(f"gives no {what.removeprefix('a ')}")
-        return thing
+    def _made(self, what: str, make: Callable[..., Any], *arguments: Any) -> Any:
+        return _given(make, *arguments, otherwise=lambda: self._error(f"gives no {what}"))
 
     def _error(self, what: str) -> EngineError:
-        version = self._trt.__version__
-        return EngineError(f"{self._runtime} {version} {what}: {self._log.taken() or 'without a reason'}")
-
-    def _network_flags(self) -> int:
-        # TensorRT 11 knows strongly typed networks only; with the flag 10 treats the graph's types the same way.
-        flags = self._trt.NetworkDefinitionCreationFlag
-        return 1 << int(flags.STRONGLY_TYPED)
+        return _error(self._runtime, self._trt, what, self._log)
 
     def run(self, graph: bytes, precision: Precision, max_batch: int, timing_cache: bytes | None) -> Compiled:
         if not self._parser.parse(graph):
-            raise self._error(f"refuses the graph ({self._parser_errors()})")
+            raise self._error("refuses the graph")
         self._check_interface()
         self._add_profile(max_batch)
         if precision == "fp32":
@@ -141,9 +150,6 @@ class _Compilation:
             raise self._error("compiles no plan")
         return Compiled(bytes(plan), None if cache is None else bytes(cache.serialize()))
 
-    def _parser_errors(self) -> str:
-        return "; ".join(str(self._parser.get_error(index)) for index in range(self._parser.num_errors))
-
     def _check_interface(self) -> None:
         # An empty file is parsed without a complaint.
         network = self._network
@@ -152,10 +158,10 @@ class _Compilation:
         found = [(one.name, len(one.shape)) for one in (*inputs, *outputs)]
         expected = list(zip((INPUT_NAME, *OUTPUT_NAMES), (4, 1, 2), strict=True))
         if found != expected or inputs[0].shape[0] != -1:
-            raise self._error(f"sees {found} in the graph, expected {expected} and a free batch; train again")
+            raise EngineError(f"the graph has {found}, expected {expected} and a free batch; train again")
 
     def _add_profile(self, max_batch: int) -> None:
-        profile = self._made(self._builder.create_optimization_profile(), "an optimization profile")
+        profile = self._made("optimization profile", self._builder.create_optimization_profile)
         cell = tuple(self._network.get_input(0).shape)[1:]
         profile.set_shape(INPUT_NAME, (1, *cell), (max_batch, *cell), (max_batch, *cell))
         if self._config.add_optimization_profile(profile) < 0:
@@ -213,16 +219,13 @@ class TensorRtPlan:
 
     def load(self) -> tuple[ExecutionContext, Shapes]:
         """As the protocol says; the device must have been found before: without a driver the runtime crashes."""
-        runtime = self._keep(self._trt.Runtime(self._log.logger), "gives no runtime")
-        engine = self._keep(runtime.deserialize_cuda_engine(self._plan), "refuses the plan")
+        runtime = self._keep("gives no runtime", self._trt.Runtime, self._log.logger)
+        engine = self._keep("refuses the plan, build the engine again", runtime.deserialize_cuda_engine, self._plan)
         shapes = self._shapes(engine)
-        return self._keep(engine.create_execution_context(), "gives no execution context"), shapes
+        return self._keep("gives no execution context", engine.create_execution_context), shapes
 
-    def _keep(self, thing: Any, otherwise: str) -> Any:
-        complaints = self.complaints()
-        if thing is None or complaints:
-            version, reason = self._trt.__version__, complaints or "without a reason"
-            raise EngineError(f"{self._runtime} {version} {otherwise}: {reason}; build the engine again")
+    def _keep(self, otherwise: str, make: Callable[..., Any], *arguments: Any) -> Any:
+        thing = _given(make, *arguments, otherwise=lambda: _error(self._runtime, self._trt, otherwise, self._log))
         self._kept.append(thing)
         return thing
 
