@@ -282,9 +282,6 @@ def test_a_machine_without_pycuda_is_told_how_to_get_it(monkeypatch: pytest.Monk
 
 def test_a_process_whose_inference_fails_ends_by_itself_and_is_not_aborted() -> None:
     ended = in_a_process_of_its_own(
-        "from edge_ctc.engine.cuda import Gpu\n"
-        "gpu = Gpu()\n"
-        "with gpu.current('a test'):\n"
-        "    raise SystemExit(3)\n"
+        "from edge_ctc.engine.cuda import Gpu\ngpu = Gpu()\nwith gpu.current('a test'):\n    raise SystemExit(3)\n"
     )
     assert (ended.returncode, ended.stderr) == (3, "")
