@@ -1,6 +1,8 @@
 """TensorRT for RTX itself, which compiles without a GPU: parser, builder, profile, plans, and what it refuses."""
 
 import ast
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,6 +56,37 @@ def test_the_compiler_tells_its_phases(reference: Checkpoint) -> None:
     phases: list[str] = []
     compile_graph(RTX, reference.models["fp16"], "fp16", 64, None, phases.append)
     assert "Building engine" in phases
+
+
+def test_an_interrupt_stops_a_compilation(reference: Checkpoint) -> None:
+    phases: list[str] = []
+
+    def interrupted(phase: str) -> None:
+        phases.append(phase)
+        if phase == "Optimizing graph":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            compile_graph(RTX, reference.models["fp32"], "fp32", 64, None, interrupted)
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert "Determining refit engines" not in phases
+
+
+@pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops in TensorRT-RTX:DeprecationWarning")
+@pytest.mark.parametrize("former", [None, b"", b"of another GPU"])
+def test_a_timing_cache_is_kept_where_the_runtime_has_one_and_a_foreign_one_does_no_harm(
+    reference: Checkpoint, monkeypatch: pytest.MonkeyPatch, former: bytes | None
+) -> None:
+    """Full TensorRT's path, on the functions that TensorRT for RTX still has of it."""
+    monkeypatch.setitem(sys.modules, "tensorrt", load_package(RTX))
+    result = compile_graph("tensorrt", reference.models["fp32"], "fp32", 64, former, lambda _: None)
+    assert result.timing_cache
+    again = compile_graph("tensorrt", reference.models["fp32"], "fp32", 64, result.timing_cache, lambda _: None)
+    assert again.timing_cache
 
 
 @pytest.mark.parametrize("graph", [b"garbage", "torn"])

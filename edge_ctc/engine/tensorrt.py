@@ -6,6 +6,7 @@ those lines. Free of syntax and imports newer than Python 3.10, so that an older
 
 import importlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -106,20 +107,32 @@ def compile_graph(
         precision: of the graph.
         max_batch: the one optimization profile reaches from 1 to here.
         timing_cache: of an earlier compilation on this GPU; another GPU's is not used.
-        advance: told of each phase.
+        advance: told of each phase, from another thread.
 
     Raises:
         UnavailableError: the runtime is not installed.
         EngineError: it refuses the graph, with the lines of its logger.
     """
     trt = load_package(runtime)
-    return _Compilation(trt, runtime, advance).run(graph, precision, max_batch, timing_cache)
+    monitor = _monitor(trt, advance)
+
+    def compiled() -> Compiled:
+        return _Compilation(trt, runtime, monitor).run(graph, precision, max_batch, timing_cache)
+
+    # The bindings swallow an interrupt that arrives while they call Python, and a compilation takes minutes: it goes on
+    # in a thread of its own, so that this one hears the interrupt and tells the compiler to stop at its next step.
+    with ThreadPoolExecutor(1, "compiler") as compiler:
+        try:
+            return compiler.submit(compiled).result()
+        except BaseException:
+            monitor.stopped = True
+            raise
 
 
 class _Compilation:
     """Keeps every object of the compilation alive until its end: the bindings do not, and crash."""
 
-    def __init__(self, trt: Any, runtime: str, advance: Advance) -> None:
+    def __init__(self, trt: Any, runtime: str, monitor: Any) -> None:
         self._trt, self._runtime = trt, runtime
         self._log = ErrorLog(trt)
         # TensorRT 11 knows strongly typed networks only; with the flag 10 treats the graph's types the same way.
@@ -128,7 +141,7 @@ class _Compilation:
         self._network = self._made("network", self._builder.create_network, strongly_typed)
         self._parser = self._made("parser", trt.OnnxParser, self._network, self._log.logger)
         self._config = self._made("configuration", self._builder.create_builder_config)
-        self._config.progress_monitor = self._monitor = _monitor(trt, advance)
+        self._config.progress_monitor = monitor
 
     def _made(self, what: str, make: Callable[..., Any], *arguments: Any) -> Any:
         return _given(make, *arguments, otherwise=lambda: self._error(f"gives no {what}"))
@@ -170,20 +183,20 @@ class _Compilation:
     def _timing_cache(self, former: bytes | None) -> Any:
         if self._runtime == "tensorrt-rtx":
             return None  # it keeps the functions, which do nothing and warn
-        cache = self._config.create_timing_cache(former or b"")
-        if not self._config.set_timing_cache(cache, ignore_mismatch=False):
-            # Of another GPU or version: the logger's words on it are no failure of this compilation.
+        for content in (former or b"", b""):
+            cache = self._config.create_timing_cache(content)
+            if cache is not None and self._config.set_timing_cache(cache, ignore_mismatch=False):
+                return cache
+            # Of another GPU or version: what the logger was told of it is no failure of this compilation.
             self._log.taken()
-            cache = self._config.create_timing_cache(b"")
-            if not self._config.set_timing_cache(cache, ignore_mismatch=False):
-                raise self._error("refuses an empty timing cache")
-        return cache
+        raise self._error("takes no timing cache, not even an empty one")
 
 
 def _monitor(trt: Any, advance: Advance) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc] # the package carries no types
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
+            self.stopped = False
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002
             advance(phase_name)
@@ -192,7 +205,7 @@ def _monitor(trt: Any, advance: Advance) -> Any:
             """Its successor's start tells enough."""
 
         def step_complete(self, phase_name: str, step: int) -> bool:  # noqa: ARG002
-            return True
+            return not self.stopped
 
     return Monitor()
 
