@@ -236,6 +236,13 @@ def test_the_device_is_described_as_the_driver_tells_it(
     assert (device.driver_version, device.memory_bytes) == ("580.65.06", 20 << 30)
 
 
+@pytest.mark.parametrize("call", ["cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem_v2", "cuDriverGetVersion"])
+def test_a_gpu_that_does_not_answer_is_not_available(fake: FakeCuda, call: str) -> None:
+    fake.fail(call, LAUNCH_FAILED)
+    with pytest.raises(UnavailableError, match="GPU"):
+        find_device()
+
+
 def test_a_driver_that_tells_no_version_has_none(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fake.pushed() == 0
     monkeypatch.setattr(cuda, "_KERNEL_MODULE", Path("/nowhere/version"))

@@ -7,6 +7,7 @@ import typer
 from edge_ctc import __version__
 from edge_ctc.cli.building import build, engine_commands
 from edge_ctc.cli.calling import candidates, classify_runs
+from edge_ctc.cli.doctoring import doctor
 from edge_ctc.cli.exits import collect_rarely, run_app
 from edge_ctc.cli.exporting import probe, profile_commands
 from edge_ctc.cli.simulating import simulate
@@ -24,6 +25,7 @@ app.command()(probe)
 app.add_typer(profile_commands, name="profile")
 app.command("build-engine")(build)
 app.add_typer(engine_commands, name="engine")
+app.command()(doctor)
 
 
 def main() -> None:

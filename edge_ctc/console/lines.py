@@ -20,8 +20,9 @@ def say(line: str, *, to_error: bool = False) -> None:
     Where nobody reads any more (a closed pipe, a full disk behind it), work goes on without words: results matter more.
     """
     stream = sys.stderr if to_error else sys.stdout
+    encoding = stream.encoding or "ascii"
     try:
-        stream.write(display_name(line) + "\n")
+        stream.write(display_name(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
     except OSError:
         # Python itself would fail once more when it flushes the stream at the end.

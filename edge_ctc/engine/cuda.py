@@ -20,6 +20,7 @@ from edge_ctc.errors import EngineError, UnavailableError
 
 _KERNEL_MODULE = Path("/sys/module/nvidia/version")
 _NAN = int(np.float32(np.nan).view(np.uint32))
+_MEND = "run `nvidia-smi`, and mend the driver until it shows one"
 _NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING of the CUDA driver API: no waiting for the default stream, which others may use."""
 
@@ -50,16 +51,19 @@ def find_device() -> Device:
         UnavailableError: no PyCUDA, no driver or no GPU.
     """
     driver = _initialized()
-    device = driver.Device(0)
-    major, minor = device.compute_capability()
-    cuda = driver.get_driver_version()
-    return Device(
-        gpu_name=device.name(),
-        compute_capability=f"{major}.{minor}",
-        cuda_version=f"{cuda // 1000}.{cuda % 1000 // 10}",
-        driver_version=_kernel_module_version(),
-        memory_bytes=device.total_memory(),
-    )
+    try:
+        device = driver.Device(0)
+        major, minor = device.compute_capability()
+        cuda = driver.get_driver_version()
+        return Device(
+            gpu_name=device.name(),
+            compute_capability=f"{major}.{minor}",
+            cuda_version=f"{cuda // 1000}.{cuda % 1000 // 10}",
+            driver_version=_kernel_module_version(),
+            memory_bytes=device.total_memory(),
+        )
+    except driver.Error as error:
+        raise UnavailableError(f"the GPU does not answer ({error}); {_MEND}") from error
 
 
 def _kernel_module_version() -> str | None:
@@ -76,7 +80,7 @@ def _initialized() -> Any:
         driver.init()
         count = driver.Device.count()
     except driver.Error as error:
-        raise UnavailableError(f"no GPU ({error}); run `nvidia-smi`, and mend the driver until it shows one") from error
+        raise UnavailableError(f"no GPU ({error}); {_MEND}") from error
     if not count:
         raise UnavailableError("the NVIDIA driver shows no GPU; see what CUDA_VISIBLE_DEVICES hides, and `nvidia-smi`")
     return driver

@@ -1,0 +1,64 @@
+"""What a folder is mounted from, as the kernel tells it without touching the folder."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+AUTOFS = "autofs"
+
+_NETWORK = frozenset({"9p", "afs", "beegfs", "ceph", "cifs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
+_HOST = frozenset({"prl_fs", "vboxsf", "virtiofs", "vmhgfs"})
+"""What a virtual machine shares with its host is changed from the other side too."""
+_PROGRAM = "fuse."
+"""sshfs, rclone, davfs and their kind: a program serves the files, most often from elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo.
+
+    Attributes:
+        point: where it is mounted.
+        kind: type of the file system.
+        is_read_only: as mounted here, or as a whole.
+    """
+
+    point: Path
+    kind: str
+    is_read_only: bool
+
+    @property
+    def is_network(self) -> bool:
+        """Whether others can write there without this machine's kernel seeing it."""
+        return self.kind in _NETWORK | _HOST or self.kind.startswith(_PROGRAM)
+
+
+def read_mounts() -> tuple[Mount, ...]:
+    """Those of this machine; none where the kernel does not tell."""
+    try:
+        return parse_mounts(MOUNTINFO.read_text(errors="surrogateescape"))
+    except OSError:
+        return ()
+
+
+def parse_mounts(text: str) -> tuple[Mount, ...]:
+    """The lines of mountinfo (proc_pid_mountinfo(5)), in their order; what is no such line is left out."""
+    fields = (line.split(" ") for line in text.split("\n"))
+    return tuple(_mount(line) for line in fields if "-" in line[6:-3])
+
+
+def _mount(fields: list[str]) -> Mount:
+    """`ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS...] - TYPE SOURCE OPTIONS`."""
+    kind, _, of_all = fields[fields.index("-", 6) + 1 :][:3]
+    point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[4])
+    return Mount(Path(point), kind, "ro" in fields[5].split(",") or "ro" in of_all.split(","))
+
+
+def mount_of(folder: Path, mounts: tuple[Mount, ...]) -> Mount | None:
+    """What `folder`, absolute and free of links, lies on; of several at one place the last, which hides the others."""
+    found = None
+    for mount in mounts:
+        if folder.is_relative_to(mount.point) and (found is None or len(mount.point.parts) >= len(found.point.parts)):
+            found = mount
+    return found
