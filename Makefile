@@ -8,7 +8,7 @@ OFFLINE := .venvs/offline
 EXTRA := tensorrt-rtx
 WHEELHOUSE := wheelhouse
 
-.PHONY: help demo test stand-ins lint bench decoders probe-bench corpus pictures evaluate reference wheelhouse wheelhouse-hashes wheelhouse-check clean
+.PHONY: help demo test stand-ins lint bench decoders probe-bench corpus pictures evaluate reference wheelhouse wheelhouse-hashes wheelhouse-check gpu-accept clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -107,6 +107,9 @@ wheelhouse-check: ## install from the wheelhouse alone, with nothing else on PAT
 	cd $(OFFLINE) && env -i PATH=$(abspath $(OFFLINE))/bin edge-ctc --version
 	cd $(OFFLINE) && env -i PATH=$(abspath $(OFFLINE))/bin edge-ctc simulate run --cells 100 --ctcs 4 --seed 7
 	cd $(OFFLINE) && env -i PATH=$(abspath $(OFFLINE))/bin edge-ctc classify-run run
+
+gpu-accept: $(TEST)/.ready ## the acceptance on a GPU: a report into docs/gpu; ends with 2 where parts did not run
+	$(TEST)/bin/python -m tests.gpu.accept --out docs/gpu
 
 clean: ## remove the environments, the demo and the wheelhouse
 	rm -rf .venvs demo $(WHEELHOUSE)

@@ -2,30 +2,32 @@
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_ctc import __version__, durable
 from edge_ctc.cells import Cell
 from edge_ctc.checkpoint import Checkpoint
-from edge_ctc.engine.installed import InstalledEngine, engine_folder, install, read_engine
-from edge_ctc.engine.opening import compile_checkpoint, open_on_cpu, open_plan
+from edge_ctc.engine.installed import InstalledEngine, engine_folder, install, mend, read_engine
+from edge_ctc.engine.opening import compile_for, open_on_cpu, open_plan
 from edge_ctc.engine.record import EngineRecord, GateRecord
 from edge_ctc.engine.runtimes import Machine, Runtime, runtime_version, this_machine
 from edge_ctc.engine.seam import Engine
-from edge_ctc.engine.tensorrt import Compiled
+from edge_ctc.engine.tensorrt import Compiled, Graph
 from edge_ctc.errors import DataError, EngineError, EngineSpoiltError, InputMissingError, ResultsError, UnavailableError
 from edge_ctc.exports.choose import read_folder
+from edge_ctc.exports.listing import display_name
 from edge_ctc.exports.profile import LoadedProfile
 from edge_ctc.network import Precision
 from edge_ctc.parity import Comparison, Flip, compare, reference_logits, replay
 from edge_ctc.pipeline import CellReader, evaluate
 from edge_ctc.preprocess import check_channels, check_fit
 from edge_ctc.results.commit import utc_now
-
-_FLIPS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +108,47 @@ def build_engine(order: Order, reporter: Reporter) -> Built:
         ResultsHeldError: another process builds an engine of the same checkpoint.
     """
     machine, no_device = _machine(order.runtime)
+    with sole_builder(order, machine):
+        return _built(order, machine, no_device, reporter)
+
+
+@contextlib.contextmanager
+def sole_builder(order: Order, machine: Machine) -> Iterator[Path]:
+    """Hold the place of the order's engine; gives its folder, mended after an install that was cut short.
+
+    Raises:
+        ResultsError: the folder cannot be made or written.
+        ResultsHeldError: another process builds an engine of the same checkpoint.
+    """
+    folder = engine_folder(order.engines_dir, order.checkpoint.name, machine, order.precision)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(
+            f"{folder.parent}: cannot be made ({error.strerror}); name another folder for engines"
+        ) from error
+    with durable.sole_writer(folder.parent):
+        mend(folder)
+        yield folder
+
+
+def rebuild(order: Order, machine: Machine, reporter: Reporter) -> InstalledEngine:
+    """As `build_engine`, on a machine that was found already, for whoever is the sole builder."""
+    return _built(order, machine, "", reporter).engine
+
+
+def _built(order: Order, machine: Machine, no_device: str, reporter: Reporter) -> Built:
     runs = [_checked_run(folder, order) for folder in order.checks]
     folder = engine_folder(order.engines_dir, order.checkpoint.name, machine, order.precision)
-    _make(folder.parent)
-    with durable.sole_writer(folder.parent):
-        reporter.compiling(order, machine)
-        compiled = compile_checkpoint(
-            order.checkpoint,
-            order.runtime,
-            order.precision,
-            order.max_batch,
-            _former_timing_cache(folder),
-            reporter.phase,
-        )
-        record = _unproven(order, machine, compiled)
-        comparison = None
-        if not no_device:
-            comparison = _compared(order.checkpoint, record, compiled.plan, runs, reporter)
-            record = _proved(record, comparison, len(runs))
-        engine = install(folder, record, compiled.plan, compiled.timing_cache)
-    return Built(engine, comparison, no_device)
+    reporter.compiling(order, machine)
+    graph = Graph(order.checkpoint.models[order.precision], order.precision, order.max_batch)
+    compiled = compile_for(machine, graph, _former_timing_cache(folder), reporter.phase)
+    record = _unproven(order, machine, compiled)
+    comparison = None
+    if not no_device:
+        comparison = _compared(order.checkpoint, record, compiled.plan, runs, reporter)
+        record = _proved(record, comparison, len(runs))
+    return Built(install(folder, record, compiled.plan, compiled.timing_cache), comparison, no_device)
 
 
 def _machine(runtime: Runtime) -> tuple[Machine, str]:
@@ -136,13 +159,6 @@ def _machine(runtime: Runtime) -> tuple[Machine, str]:
         if runtime != "tensorrt-rtx":
             raise
         return Machine(runtime, runtime_version(runtime)), str(error)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from error
 
 
 def _former_timing_cache(folder: Path) -> bytes | None:
@@ -156,7 +172,7 @@ def _unproven(order: Order, machine: Machine, compiled: Compiled) -> EngineRecor
     return EngineRecord(
         schema_version=1,
         checkpoint=order.checkpoint.name,
-        checkpoint_folder=str(order.checkpoint.folder.absolute()),
+        checkpoint_folder=display_name(str(order.checkpoint.folder.absolute())),
         checkpoint_sha256=order.checkpoint.sha256,
         onnx_sha256=_sha256(order.checkpoint.models[order.precision]),
         plan_sha256=_sha256(compiled.plan),
@@ -174,7 +190,7 @@ def _unproven(order: Order, machine: Machine, compiled: Compiled) -> EngineRecor
         built_at_utc=utc_now(),
         rebuilt_because=order.rebuilt_because,
         software_version=__version__,
-        command=order.command,
+        command=None if order.command is None else display_name(order.command),
         seal="",
     )
 
@@ -227,7 +243,8 @@ def _compared(
     with open_on_cpu(checkpoint) as yardstick, open_plan(record, plan, checkpoint) as engine:
         replay(yardstick, checkpoint)
         reporter.comparing(2 * sum(len(run.cells) for run in runs))
-        expected, found = (_answers(one, checkpoint, runs, reporter) for one in (yardstick, engine))
+        expected = _answers(yardstick, checkpoint, runs, reporter)
+        found = _answers(engine, checkpoint, runs, reporter) | _worst(engine, checkpoint, expected)
         comparison = compare(expected, found, checkpoint, record.precision)
         if faults := comparison.faults():
             raise GateError(_refusal(record, comparison, faults))
@@ -239,21 +256,26 @@ def _compared(
 def _answers(
     engine: Engine, checkpoint: Checkpoint, runs: Sequence[_CheckedRun], reporter: Reporter
 ) -> dict[str, float]:
-    logits = reference_logits(engine, checkpoint)
-    answers = {f"reference cell {number}": float(logit) for number, logit in enumerate(logits, 1)}
+    answers = _by_cell(reference_logits(engine, checkpoint))
     for run in runs:
         answers |= run.scores(engine, reporter)
     return answers
 
 
+def _worst(engine: Engine, checkpoint: Checkpoint, expected: Mapping[str, float]) -> dict[str, float]:
+    """Of each reference cell the answer that is furthest off: alone, and in a full batch, for which others compute."""
+    answers = [_by_cell(reference_logits(engine, checkpoint, batch)) for batch in (1, engine.max_batch)]
+    return {cell: max((one[cell] for one in answers), key=lambda x: abs(x - expected[cell])) for cell in answers[0]}
+
+
+def _by_cell(logits: NDArray[np.float32]) -> dict[str, float]:
+    return {f"reference cell {number}": float(logit) for number, logit in enumerate(logits, 1)}
+
+
 def _refusal(record: EngineRecord, comparison: Comparison, faults: Sequence[str]) -> str:
-    more = len(comparison.flips) - _FLIPS_SHOWN
-    lines = [
-        f"{record.description}: not installed; held against ONNX Runtime at fp32 on {comparison.cells} cells: "
-        f"{'; '.join(faults)}; try --precision fp32, or train again",
-        *(flip_line(flip) for flip in comparison.flips[:_FLIPS_SHOWN]),
-        *([f"and {more} more"] if more > 0 else []),
-    ]
+    instead = "try --precision fp32, or train again" if record.precision == "fp16" else "train again"
+    found = f"held against ONNX Runtime at fp32 on {comparison.cells} cells: {'; '.join(faults)}"
+    lines = [f"{record.description}: not installed; {found}; {instead}", *map(flip_line, comparison.flips)]
     return "\n".join(lines)
 
 

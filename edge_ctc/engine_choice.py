@@ -1,8 +1,10 @@
 """Which engine calls a checkpoint's cells: matched with this machine at every start, rebuilt where it does not fit."""
 
 import contextlib
+import functools
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,19 +17,23 @@ from edge_ctc.engine.installed import (
     engines_dir_of,
     failed_rebuild_of,
     find_engines,
+    kind_of,
     read_engine,
 )
 from edge_ctc.engine.opening import open_plan
-from edge_ctc.engine.record import EngineRecord
-from edge_ctc.engine.runtimes import Machine, this_machine
-from edge_ctc.errors import ConfigError, EngineError, UnavailableError
+from edge_ctc.engine.runtimes import PORTABLE, Machine, this_machine
+from edge_ctc.errors import (
+    ConfigError,
+    EngineError,
+    GpuFailedError,
+    ResultsError,
+    UnavailableError,
+)
 from edge_ctc.parity import Parity, replay
 from edge_ctc.results.commit import utc_now
 
 OnStale = Literal["rebuild", "refuse"]
 CPU: Literal["cpu"] = "cpu"
-
-_BUILD = "`edge-ctc build-engine`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,11 @@ class EngineChooser:
         self._setting = setting
         self._reporter = reporter
 
-    def checkpoint_folder(self) -> Path | None:
-        """Of the checkpoint that the named engine was built from; None where none is named. Raises as `choose`."""
+    @functools.cached_property
+    def named(self) -> InstalledEngine | None:
+        """The engine that the setting names, if it names one. Raises as `read_engine`."""
         engine = self._setting.engine
-        return Path(read_engine(engine).record.checkpoint_folder) if isinstance(engine, Path) else None
+        return read_engine(engine) if isinstance(engine, Path) else None
 
     def choose(self, checkpoint: Checkpoint) -> InstalledEngine | None:
         """The engine for `checkpoint`; None: ONNX Runtime on the CPU, because it was asked for or nothing was built.
@@ -73,58 +80,130 @@ class EngineChooser:
             InputMissingError: there is no engine in the folder that was named.
             EngineSpoiltError: an engine changed since it was built; it is never built anew without being asked for.
             UnavailableError: the engine was never proved; there is no GPU; or it fits no more and may not be rebuilt.
-            ConfigError: several engines fit.
+            ConfigError: engines of several runtimes or precisions are built, or the named one is another checkpoint's.
             EngineError: building it anew failed, now or before.
+            ResultsError: it was built anew and cannot be written.
             ResultsHeldError: another process builds it at this moment.
         """
-        engine = self._setting.engine
-        if engine == CPU:
+        if self._setting.engine == CPU:
             return None
-        if isinstance(engine, Path):
-            return self._fitting(read_engine(engine), checkpoint)
-        found = [read_engine(folder) for folder in find_engines(self._setting.engines_dir, checkpoint.name)]
-        return self._fitting(_only(found, checkpoint), checkpoint) if found else None
+        engine = self.named or _found(self._setting.engines_dir, checkpoint)
+        if engine is None:
+            return None
+        if engine.record.checkpoint != checkpoint.name:
+            raise ConfigError(
+                f"{engine.folder}: built from checkpoint {engine.record.checkpoint}, asked for is {checkpoint.name}; "
+                "name an engine that was built from it"
+            )
+        return self._fitting(engine, checkpoint)
 
     def _fitting(self, engine: InstalledEngine, checkpoint: Checkpoint) -> InstalledEngine:
-        record = engine.record
-        if record.state == "unproven":
-            raise _unproven(engine)
-        machine = this_machine(record.runtime)
-        mismatches = record.mismatches(machine, checkpoint)
+        _refuse_unproven(engine)
+        machine = this_machine(engine.record.runtime)
+        mismatches = engine.record.mismatches(machine, checkpoint)
         if not mismatches:
             return engine
-        other = _fitting_at(engine_folder(engines_dir_of(engine.folder), checkpoint.name, machine, record.precision))
-        if other is not None and not other.record.mismatches(machine, checkpoint):
+        engines_dir = engines_dir_of(engine.folder)
+        place = engine_folder(engines_dir, checkpoint.name, machine, engine.record.precision)
+        if other := _fitting_at(place, machine, checkpoint):
             self._reporter.stale(engine.folder, mismatches, other.folder)
             return other
         if self._setting.on_stale == "refuse":
             raise UnavailableError(
                 f"{engine.folder}: fits no more ({'; '.join(mismatches)}), and the setting says refuse; "
-                f"build it again: {_BUILD}"
+                f"build it again: `{engine.record.build_command(engines_dir)}`"
             )
-        self._reporter.stale(engine.folder, mismatches, None)
-        return self._rebuilt(engine, checkpoint, machine, mismatches)
-
-    def _rebuilt(
-        self, engine: InstalledEngine, checkpoint: Checkpoint, machine: Machine, mismatches: tuple[str, ...]
-    ) -> InstalledEngine:
-        record, engines_dir = engine.record, engines_dir_of(engine.folder)
-        place = engine_folder(engines_dir, checkpoint.name, machine, record.precision)
-        attempt = _Attempt.of(place, record, checkpoint, machine)
-        attempt.refuse_second()
         order = build.Order(
             checkpoint=checkpoint,
-            runtime=record.runtime,
-            precision=record.precision,
-            max_batch=record.max_batch,
+            runtime=engine.record.runtime,
+            precision=engine.record.precision,
+            max_batch=engine.record.max_batch,
             engines_dir=engines_dir,
             rebuilt_because=mismatches,
         )
-        try:
-            return build.build_engine(order, self._reporter).engine
-        except EngineError as error:
-            attempt.remember(error)
-            raise
+        with build.sole_builder(order, machine) as folder:
+            # Another process may have built it before this one held the place.
+            if other := _fitting_at(folder, machine, checkpoint):
+                return other
+            with _tried_once(folder, order, machine, engine.record.build_command(engines_dir)):
+                self._reporter.stale(engine.folder, mismatches, None)
+                return build.rebuild(order, machine, self._reporter)
+
+
+def _found(engines_dir: Path, checkpoint: Checkpoint) -> InstalledEngine | None:
+    """The engine that was built for the checkpoint; of several alike for other GPUs, this one's, else the newest."""
+    kinds = {folder: kind for folder in find_engines(engines_dir, checkpoint.name) if (kind := kind_of(folder))}
+    proved = {folder: kind for folder, kind in kinds.items() if kind.target != PORTABLE}
+    if not proved:
+        return read_engine(next(iter(kinds))) if kinds else None
+    if len({(kind.runtime, kind.precision) for kind in proved.values()}) > 1:
+        raise ConfigError(
+            f"several engines are built for {checkpoint.name}: {', '.join(map(str, proved))}; "
+            "name one with --engine, or remove the folders of the others"
+        )
+    if len(proved) == 1:
+        return read_engine(next(iter(proved)))
+    first = next(read_engine(folder).record for folder in proved)
+    here = engine_folder(engines_dir, checkpoint.name, this_machine(first.runtime), first.precision)
+    if here in proved:
+        return read_engine(here)
+    return max((read_engine(folder) for folder in proved), key=lambda engine: engine.record.built_at_utc)
+
+
+def _fitting_at(folder: Path, machine: Machine, checkpoint: Checkpoint) -> InstalledEngine | None:
+    if not folder.is_dir():
+        return None
+    engine = read_engine(folder)
+    fits = engine.record.state == "proved" and not engine.record.mismatches(machine, checkpoint)
+    return engine if fits else None
+
+
+def _refuse_unproven(engine: InstalledEngine) -> None:
+    if engine.record.state != "proved":
+        command = engine.record.build_command(engines_dir_of(engine.folder))
+        raise UnavailableError(
+            f"{engine.folder}: whole, but never proved on a GPU, so it calls nothing; build it on the machine that "
+            f"is to run it: `{command}`, or call with --engine cpu"
+        )
+
+
+@contextlib.contextmanager
+def _tried_once(folder: Path, order: build.Order, machine: Machine, command: str) -> Iterator[None]:
+    """What failed once, or ended this process, is not tried at every start, whoever starts it again.
+
+    A note beside the engine's folder stands while it is tried, and stays where that ends badly; an install removes it.
+    A failure of the GPU or an interrupt is not the engine's, and leaves none.
+    """
+    facts = [asdict(machine), order.checkpoint.sha256, order.precision, order.max_batch, __version__]
+    tried = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    note = failed_rebuild_of(folder)
+    _refuse_second(note, tried, command)
+    _write(note, tried, "it was cut short")
+    try:
+        yield
+    except (GpuFailedError, KeyboardInterrupt, SystemExit):
+        note.unlink(missing_ok=True)
+        raise
+    except (EngineError, ResultsError) as error:
+        with contextlib.suppress(ResultsError):
+            _write(note, tried, str(error))
+        raise
+
+
+def _refuse_second(note: Path, tried: str, command: str) -> None:
+    try:
+        sha256, at_utc, why = note.read_text().split("\n", 2)
+    except (OSError, ValueError):
+        return
+    if sha256 == tried:
+        raise EngineError(
+            f"{note}: building this engine anew ended badly at {at_utc} ({why}) and is not tried again by itself; mend "
+            f"that, then run `{command}`"
+        )
+
+
+def _write(note: Path, tried: str, why: str) -> None:
+    durable.write_bytes(note, f"{tried}\n{utc_now()}\n{why}".encode())
 
 
 def verify_engine(folder: Path, checkpoint: Path | None) -> tuple[InstalledEngine, Parity]:
@@ -141,8 +220,7 @@ def verify_engine(folder: Path, checkpoint: Path | None) -> tuple[InstalledEngin
     """
     engine = read_engine(folder)
     record = engine.record
-    if record.state == "unproven":
-        raise _unproven(engine)
+    _refuse_unproven(engine)
     try:
         machine = this_machine(record.runtime)
     except UnavailableError as error:
@@ -150,64 +228,8 @@ def verify_engine(folder: Path, checkpoint: Path | None) -> tuple[InstalledEngin
     opened = open_checkpoint(checkpoint or Path(record.checkpoint_folder))
     if mismatches := record.mismatches(machine, opened):
         raise UnavailableError(
-            f"{engine.folder}: whole, but it does not fit here: {'; '.join(mismatches)}; build it again: {_BUILD}"
+            f"{engine.folder}: whole, but it does not fit here: {'; '.join(mismatches)}; build it again: "
+            f"`{record.build_command(engines_dir_of(engine.folder))}`"
         )
     with open_plan(record, engine.plan, opened) as loaded:
         return engine, replay(loaded, opened)
-
-
-def _unproven(engine: InstalledEngine) -> UnavailableError:
-    return UnavailableError(
-        f"{engine.folder}: whole, but never proved on a GPU, so it calls nothing; build it on the machine that is to "
-        f"run it: {_BUILD}, or name --engine cpu"
-    )
-
-
-def _only(found: list[InstalledEngine], checkpoint: Checkpoint) -> InstalledEngine:
-    """The one that fits this machine; of those that fit none, or are unproven, the only one there is."""
-    proved = [engine for engine in found if engine.record.state == "proved"] or found
-    if len(proved) > 1:
-        fitting = [engine for engine in proved if _fits_here(engine.record, checkpoint)]
-        proved = fitting or proved
-    if len(proved) > 1:
-        names = ", ".join(str(engine.folder) for engine in proved)
-        raise ConfigError(f"several engines are built for {checkpoint.name}: {names}; name one with --engine")
-    return proved[0]
-
-
-def _fits_here(record: EngineRecord, checkpoint: Checkpoint) -> bool:
-    with contextlib.suppress(UnavailableError):
-        return not record.mismatches(this_machine(record.runtime), checkpoint)
-    return False
-
-
-def _fitting_at(folder: Path) -> InstalledEngine | None:
-    return read_engine(folder) if folder.is_dir() else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One rebuilding for one machine and checkpoint: what failed once is not tried at every start."""
-
-    note: Path
-    sha256: str
-
-    @classmethod
-    def of(cls, place: Path, record: EngineRecord, checkpoint: Checkpoint, machine: Machine) -> "_Attempt":
-        facts = [asdict(machine), checkpoint.sha256, record.precision, record.max_batch, __version__]
-        sha256 = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-        return cls(failed_rebuild_of(place), sha256)
-
-    def refuse_second(self) -> None:
-        try:
-            sha256, at_utc, why = self.note.read_text().split("\n", 2)
-        except (OSError, ValueError):
-            return
-        if sha256 == self.sha256:
-            raise EngineError(
-                f"{self.note}: building this engine anew failed at {at_utc} ({why}) and is not tried again by itself; "
-                f"mend that, then run {_BUILD}"
-            )
-
-    def remember(self, error: EngineError) -> None:
-        durable.write_bytes(self.note, f"{self.sha256}\n{utc_now()}\n{error}".encode())

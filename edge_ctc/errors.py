@@ -8,7 +8,8 @@ EdgeCtcError
 ├── DataError              what the user handed in contradicts itself, labels for instance: mend it first
 ├── UnavailableError       what calling needs is not on this machine, or not proved there: stop, nothing is written
 ├── EngineError            the engine failed or answers wrongly: stop, nothing is written, a restart may mend it
-│   └── EngineSpoiltError  an engine changed since it was built, or was built elsewhere: stop, build it again
+│   ├── EngineSpoiltError  an engine changed since it was built, or was built elsewhere: stop, build it again
+│   └── GpuFailedError     the GPU or its driver failed: stop, a restart may mend it
 ├── RunError               this run waits, the others go on
 │   ├── RunMissingError    the folder is not there
 │   ├── NotARunError       the folder is there and holds no run that a profile accounts for
@@ -49,6 +50,10 @@ class EngineError(EdgeCtcError):
 
 class EngineSpoiltError(EngineError):
     """A built engine is not as it was built, or was not built by this installation."""
+
+
+class GpuFailedError(EngineError):
+    """CUDA reported an error."""
 
 
 class UnavailableError(EdgeCtcError):

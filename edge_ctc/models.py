@@ -12,6 +12,7 @@ from edge_ctc.engine.opening import open_on_cpu, open_plan
 from edge_ctc.engine.runtimes import this_machine
 from edge_ctc.engine.seam import Engine
 from edge_ctc.engine_choice import EngineChooser
+from edge_ctc.errors import EngineError
 from edge_ctc.parity import Parity, replay
 
 
@@ -41,7 +42,8 @@ class OpenModels:
 
     def named_checkpoint(self) -> Path | None:
         """Folder of the checkpoint that the engine named by the user was built from, if one was named."""
-        return None if self._chooser is None else self._chooser.checkpoint_folder()
+        named = None if self._chooser is None else self._chooser.named
+        return None if named is None else Path(named.record.checkpoint_folder)
 
     def checkpoint(self, folder: Path) -> Checkpoint:
         """The checkpoint in `folder`. Raises CheckpointError."""
@@ -63,6 +65,8 @@ class OpenModels:
         """The chosen engine, after it has answered the reference cells. Raises EngineError."""
         if checkpoint.sha256 not in self._engines:
             installed = self.chosen(checkpoint).installed
+            if installed is not None and installed.record.state != "proved":
+                raise EngineError(f"{installed.folder}: not proved; nothing may be called with it")
             engine = self._stack.enter_context(
                 open_on_cpu(checkpoint)
                 if installed is None

@@ -51,16 +51,29 @@ def replay(engine: Engine, checkpoint: Checkpoint) -> Parity:
     return parity
 
 
-def reference_logits(engine: Engine, checkpoint: Checkpoint) -> NDArray[np.float32]:
-    """What an engine says of the raw reference cells, float32 (K,). Raises EngineError."""
+def reference_logits(engine: Engine, checkpoint: Checkpoint, batch: int | None = None) -> NDArray[np.float32]:
+    """What an engine says of the raw reference cells, float32 (K,).
+
+    Args:
+        engine: to be asked.
+        checkpoint: whose cells.
+        batch: cells per inference, all of them full: the cells are repeated where there are too few. None: as many as
+            the engine takes, each cell once.
+
+    Raises:
+        EngineError: the engine failed.
+    """
     images = checkpoint.reference.images
+    count = len(images)
+    wanted = count if batch is None else -(-count // batch) * batch
+    step = batch or engine.max_batch
     parts = []
-    for first in range(0, len(images), engine.max_batch):
-        batch = images[first : first + engine.max_batch]
-        for place, cell in zip(engine.inputs[0], batch, strict=False):
-            prepare(list(cell), checkpoint.input, place)
-        parts.append(engine.infer(0, len(batch)).logits)
-    return np.concatenate(parts)
+    for first in range(0, wanted, step):
+        places = range(first, min(first + step, wanted))
+        for place, index in zip(engine.inputs[0], places, strict=False):
+            prepare(list(images[index % count]), checkpoint.input, place)
+        parts.append(engine.infer(0, len(places)).logits)
+    return np.concatenate(parts)[:count]
 
 
 @dataclass(frozen=True, slots=True)

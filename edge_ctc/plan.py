@@ -78,6 +78,7 @@ def make_plan(request: Request, models: OpenModels) -> Plan:
     checkpoint = models.checkpoint(request.checkpoint or models.named_checkpoint() or _reference_for(profile.profile))
     check_channels(checkpoint.name, checkpoint.input, profile.profile.channel_names)
     check_fit(checkpoint.input, profile.profile.pixel_size_um, profile.profile.bits)
+    engine = models.chosen(checkpoint)
     wanted = checkpoint.input.channel_names
     place = _made(result_place(request.run, request.out))
     return Plan(
@@ -85,7 +86,7 @@ def make_plan(request: Request, models: OpenModels) -> Plan:
         cells=tuple(cell.only(wanted) for cell in run.cells),
         profile=profile,
         checkpoint=checkpoint,
-        engine=models.chosen(checkpoint),
+        engine=engine,
         place=place,
         run_folder=display_name(os.path.relpath(os.path.realpath(listing.folder), os.path.realpath(place.folder))),
         files_on_disk=len(listing.files),

@@ -174,7 +174,8 @@ FLIPS = {
 def test_a_flip_says_what_changed_and_how_far_from_the_nearest_cut(checkpoint: Checkpoint, kind: str) -> None:
     expected, found, before, after, to_cut, concerns_review = FLIPS[kind]
     (flip,) = pairs(checkpoint, (7.0, 7.0), (expected, found)).flips
-    assert flip == Flip("1", expected, found, before, after, pytest.approx(to_cut))
+    assert flip == Flip("1", expected, found, before, after, flip.to_cut)
+    assert flip.to_cut == pytest.approx(to_cut)
     assert flip.concerns_review == concerns_review
 
 
@@ -323,5 +324,7 @@ def test_the_simulated_cells_get_every_verdict_and_some_lie_near_a_cut(
     verdicts = [decide(score, cuts, None).verdict for score in scores["fp32"].values()]
     assert all(verdicts.count(verdict) >= 100 for verdict in (Verdict.CTC, Verdict.REVIEW, Verdict.LEUKOCYTE))
     tolerance = reference.reference.tolerances["fp16"]
-    near = [score for score in scores["fp32"].values() if min(abs(score - cuts.ctc), abs(score - cuts.review)) < tolerance]
+    near = [
+        score for score in scores["fp32"].values() if min(abs(score - cuts.ctc), abs(score - cuts.review)) < tolerance
+    ]
     assert near

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint, shipped_checkpoints
 from edge_ctc.engine import cuda, gpu_engine, seam, tensorrt
-from edge_ctc.engine.tensorrt import TensorRtPlan, compile_graph, load_package
+from edge_ctc.engine.tensorrt import Graph, Target, TensorRtPlan, compile_graph, load_package
 from edge_ctc.errors import EngineError, UnavailableError
 from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES, Precision
 
@@ -31,7 +31,7 @@ def reference() -> Checkpoint:
 
 
 def compiled(graph: bytes, precision: Precision = "fp32", max_batch: int = 64) -> bytes:
-    result = compile_graph(RTX, graph, precision, max_batch, None, lambda _: None)
+    result = compile_graph(Target(RTX), Graph(graph, precision, max_batch), None, lambda _: None)
     assert result.timing_cache is None
     return result.plan
 
@@ -54,7 +54,7 @@ def test_a_plan_at_fp16_is_smaller_because_its_types_are_the_graphs(reference: C
 
 def test_the_compiler_tells_its_phases(reference: Checkpoint) -> None:
     phases: list[str] = []
-    compile_graph(RTX, reference.models["fp16"], "fp16", 64, None, phases.append)
+    compile_graph(Target(RTX), Graph(reference.models["fp16"], "fp16", 64), None, phases.append)
     assert "Building engine" in phases
 
 
@@ -70,7 +70,7 @@ def test_an_interrupt_stops_a_compilation(reference: Checkpoint) -> None:
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            compile_graph(RTX, reference.models["fp32"], "fp32", 64, None, interrupted)
+            compile_graph(Target(RTX), Graph(reference.models["fp32"], "fp32", 64), None, interrupted)
     finally:
         signal.signal(signal.SIGINT, former)
     assert "Determining refit engines" not in phases
@@ -83,9 +83,10 @@ def test_a_timing_cache_is_kept_where_the_runtime_has_one_and_a_foreign_one_does
 ) -> None:
     """Full TensorRT's path, on the functions that TensorRT for RTX still has of it."""
     monkeypatch.setitem(sys.modules, "tensorrt", load_package(RTX))
-    result = compile_graph("tensorrt", reference.models["fp32"], "fp32", 64, former, lambda _: None)
+    graph = Graph(reference.models["fp32"], "fp32", 64)
+    result = compile_graph(Target("tensorrt", "8.6"), graph, former, lambda _: None)
     assert result.timing_cache
-    again = compile_graph("tensorrt", reference.models["fp32"], "fp32", 64, result.timing_cache, lambda _: None)
+    again = compile_graph(Target("tensorrt", "8.6"), graph, result.timing_cache, lambda _: None)
     assert again.timing_cache
 
 

@@ -11,12 +11,13 @@ from edge_ctc import durable
 from edge_ctc.build import Order, build_engine
 from edge_ctc.checkpoint import open_checkpoint
 from edge_ctc.cli.exits import ExitCode
-from edge_ctc.cli.options import ENGINES_VARIABLE, EnginesOption, ProfileOption
+from edge_ctc.cli.options import ENGINES_VARIABLE, EnginesOption, ProfileOption, engines_dir
 from edge_ctc.console.building import BuildLines, print_built, print_engines, print_rolled_back, print_verified
 from edge_ctc.engine.installed import default_engines_dir, find_engines, rollback
 from edge_ctc.engine.onnx_cpu import MAX_BATCH
 from edge_ctc.engine.runtimes import Runtime
 from edge_ctc.engine_choice import verify_engine
+from edge_ctc.errors import InputMissingError
 from edge_ctc.exports.listing import absolute
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.network import Precision
@@ -66,7 +67,7 @@ def build(
         precision=precision,
         max_batch=max_batch,
         engines_dir=absolute(out or default_engines_dir()),
-        checks=tuple(check or ()),
+        checks=tuple(dict.fromkeys(absolute(run) for run in check or ())),
         profile=None if profile is None else load_profile(profile),
         command=shlex.join(["edge-ctc", *sys.argv[1:]]),
     )
@@ -82,7 +83,7 @@ EngineArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a
 @engine_commands.command("list")
 def list_engines(engines: EnginesOption = None) -> None:
     """Show the engines that are installed."""
-    folder = absolute(engines or default_engines_dir())
+    folder = engines_dir(engines)
     print_engines(folder, find_engines(folder))
 
 
@@ -103,7 +104,13 @@ def verify(
 
 @engine_commands.command("rollback")
 def roll_back(engine: EngineArgument) -> None:
-    """Bring back the engine that stood in DIR before; the present one is kept in its place."""
+    """Bring back the engine that stood in DIR before, and verify it; the present one is kept in its place.
+
+    Ends as `verify` does: an engine that was brought back and does not fit this machine any more ends with 69.
+    """
     folder = absolute(engine)
+    if not folder.parent.is_dir():
+        raise InputMissingError(f"{folder}: no such engine; `edge-ctc engine list` shows those that there are")
     with durable.sole_writer(folder.parent):
         print_rolled_back(rollback(folder))
+    print_verified(*verify_engine(folder, None))

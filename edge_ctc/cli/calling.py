@@ -8,12 +8,11 @@ import typer
 from edge_ctc.cells import CsvDialect
 from edge_ctc.classify import Outcome, classify_run
 from edge_ctc.cli.exits import ExitCode, exit_code
-from edge_ctc.cli.options import EnginesOption, OutOption, ProfileOption, StaleEngineOption
+from edge_ctc.cli.options import EnginesOption, OutOption, ProfileOption, StaleEngineOption, engines_dir
 from edge_ctc.console.building import BuildLines
 from edge_ctc.console.candidates import print_gallery, print_truth
 from edge_ctc.console.lines import progress
 from edge_ctc.console.runs import Ended, Failure, RunReporter, print_json_report
-from edge_ctc.engine.installed import default_engines_dir
 from edge_ctc.engine_choice import CPU, EngineChooser, EngineSetting
 from edge_ctc.errors import EdgeCtcError, RunError, RunMissingError
 from edge_ctc.exports.listing import absolute, find_runs
@@ -83,7 +82,7 @@ def classify_runs(
             Request(run, loaded, checkpoint, place, csv) for run, place in _folders(runs or [], export, loaded, out)
         ]
         named = [request.run for request in asked]
-        setting = EngineSetting(_named(engine), engines or default_engines_dir(), stale_engine)
+        setting = EngineSetting(_named(engine), engines_dir(engines), stale_engine)
         with (
             BuildLines() as building,
             OpenModels(EngineChooser(setting, building)) as models,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ctc.errors import EngineError, UnavailableError
+from edge_ctc.errors import GpuFailedError, UnavailableError
 
 _KERNEL_MODULE = Path("/sys/module/nvidia/version")
 _NAN = int(np.float32(np.nan).view(np.uint32))
@@ -90,7 +90,9 @@ def _imported() -> ModuleType:
     try:
         return importlib.import_module("pycuda.driver")
     except ModuleNotFoundError as error:
-        raise UnavailableError(f"PyCUDA is not installed ({error}); install it: `pip install pycuda`") from error
+        raise UnavailableError(
+            f"PyCUDA is not installed ({error}); install it: docs/install.md leads through it"
+        ) from error
     except ImportError as error:
         raise UnavailableError(
             f"PyCUDA cannot be loaded ({error}); install NVIDIA's driver, then run `nvidia-smi`"
@@ -121,7 +123,7 @@ class Gpu:
 
         Raises:
             UnavailableError: no PyCUDA, no driver or no GPU.
-            EngineError: the GPU gives no context.
+            GpuFailedError: it gives no context.
         """
         self._driver = _initialized()
         with self._translated("taking its context"):
@@ -135,7 +137,7 @@ class Gpu:
             doing: what, for the error.
 
         Raises:
-            EngineError: CUDA failed inside.
+            GpuFailedError: CUDA failed inside.
         """
         with self._translated(doing):
             self._context.push()
@@ -149,7 +151,7 @@ class Gpu:
         try:
             yield
         except self._driver.Error as error:
-            raise EngineError(f"the GPU failed at {doing} ({error}); run `nvidia-smi`, then start again") from error
+            raise GpuFailedError(f"the GPU failed at {doing} ({error}); run `nvidia-smi`, then start again") from error
 
     def pinned(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Zeros, float32, in host memory that the GPU copies from and to without a detour."""

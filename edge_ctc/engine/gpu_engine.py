@@ -123,7 +123,7 @@ class GpuEngine:
 
     def _unload(self) -> None:
         # After a failure of the GPU this fails again; the first failure is the one to tell.
-        with contextlib.suppress(EngineError), self._gpu.current("unloading the plan"):
+        with self._turn, contextlib.suppress(EngineError), self._gpu.current("unloading the plan"):
             self._loaded = None
             self._plan.unload()
 

@@ -9,12 +9,16 @@ ENGINES_DIR/
 ```
 """
 
+import contextlib
+import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -31,9 +35,12 @@ RECORD = "engine.json"
 
 _FORMER = ".former"
 _TEMP_MARK = ".tmp-"
+_OUR_NAME = re.compile("(tensorrt|tensorrt-rtx|onnxruntime)-(fp32|fp16)-([a-z0-9-]+)$")
 _INSTALLATION = ".installation"
 _MACHINE_ID = Path("/etc/machine-id")
 _MAX_BYTES = 4 << 30
+_MAX_RECORD_BYTES = 1 << 20
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +64,35 @@ def default_engines_dir() -> Path:
     """`$STATE_DIRECTORY/engines` under systemd, else in the user's state folder."""
     if service := os.environ.get("STATE_DIRECTORY"):
         return Path(service.split(":")[0]) / "engines"
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    # Path.home() raises for a user without a home, who may well call on the CPU.
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111
     return Path(state) / "edge-ctc" / "engines"
 
 
 def engine_folder(engines_dir: Path, checkpoint: str, machine: Machine, precision: Precision) -> Path:
     """Where the engine of a checkpoint, by its name, for `machine` belongs."""
     return engines_dir / checkpoint / f"{machine.runtime}-{precision}-{machine.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an engine's folder name tells.
+
+    Attributes:
+        runtime: the library.
+        precision: of the graph.
+        target: as `Machine.target`.
+    """
+
+    runtime: str
+    precision: str
+    target: str
+
+
+def kind_of(folder: Path) -> Kind | None:
+    """By the name of the folder alone; None where it is no engine's."""
+    found = _OUR_NAME.match(folder.name)
+    return None if found is None else Kind(*found.groups())
 
 
 def engines_dir_of(folder: Path) -> Path:
@@ -84,6 +113,8 @@ def failed_rebuild_of(folder: Path) -> Path:
 def find_engines(engines_dir: Path, checkpoint: str | None = None) -> list[Path]:
     """Folders of installed engines in their order, of one checkpoint by its name or of all, without former ones.
 
+    A folder of another name than ours is no engine.
+
     Raises:
         ResultsError: a folder cannot be read.
     """
@@ -103,7 +134,8 @@ def find_engines(engines_dir: Path, checkpoint: str | None = None) -> list[Path]
 
 def _engines_in(folder: Path) -> list[Path]:
     names = {name.removesuffix(_FORMER) for name in os.listdir(folder) if not name.startswith(".")}
-    return [folder / name for name in sorted(names) if (folder / name).is_dir() or former_of(folder / name).is_dir()]
+    folders = [folder / name for name in sorted(names) if kind_of(folder / name)]
+    return [one for one in folders if one.is_dir() or former_of(one).is_dir()]
 
 
 def read_engine(folder: Path) -> InstalledEngine:
@@ -114,15 +146,16 @@ def read_engine(folder: Path) -> InstalledEngine:
         EngineSpoiltError: a file is missing or changed since it was built (named), or this installation did not
             build it. A plan is code that the GPU's driver runs: no other is ever loaded.
         ResultsError: what an install that was cut short left cannot be mended.
+        ResultsHeldError: that is just now being mended, or another engine installed, by another process.
     """
-    folder = Path(os.path.abspath(folder))
+    with contextlib.suppress(ValueError):  # of a name that no file can have, which opening it tells
+        folder = Path(os.path.realpath(folder))
     _mend_if_cut(folder)
-    if not folder.is_dir():
-        raise InputMissingError(f"{folder}: no such engine; `edge-ctc engine list` shows those that there are")
-    record = _record(folder / RECORD)
-    plan = _checked(folder / PLAN, record.plan_sha256)
-    expected = record.timing_cache_sha256
-    cache = None if expected is None else _checked(folder / TIMING_CACHE, expected)
+    with _opened(folder) as handle:
+        record = _record(folder, handle)
+        plan = _checked(folder, handle, PLAN, record.plan_sha256)
+        expected = record.timing_cache_sha256
+        cache = None if expected is None else _checked(folder, handle, TIMING_CACHE, expected)
     if not record.is_sealed_by(_key(engines_dir_of(folder))):
         raise EngineSpoiltError(
             f"{folder / RECORD}: changed since, or not built by this installation; an engine is code, and only one "
@@ -131,32 +164,62 @@ def read_engine(folder: Path) -> InstalledEngine:
     return InstalledEngine(folder, record, plan, cache)
 
 
-def _record(path: Path) -> EngineRecord:
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """A handle of the folder: whoever installs meanwhile moves the folder, and its files stay together."""
     try:
-        return EngineRecord.model_validate_json(_read(path))
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise EngineSpoiltError(f"{folder}: cannot be read ({error.strerror}); look at its rights") from error
+        raise _no_such_engine(folder) from error
+    except ValueError as error:
+        raise _no_such_engine(folder) from error
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _no_such_engine(folder: Path) -> InputMissingError:
+    return InputMissingError(f"{folder}: no such engine; `edge-ctc engine list` shows those that there are")
+
+
+def _record(folder: Path, handle: int) -> EngineRecord:
+    try:
+        return EngineRecord.model_validate_json(_read(folder, handle, RECORD, _MAX_RECORD_BYTES))
     except ValidationError as error:
-        raise EngineSpoiltError(f"{path}: not as edge-ctc writes it ({error}); build the engine again") from error
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise EngineSpoiltError(
+            f"{folder / RECORD}: not as edge-ctc writes it ({where}: {first['msg']}); build the engine again"
+        ) from error
 
 
-def _checked(path: Path, sha256: str) -> bytes:
-    content = _read(path)
+def _checked(folder: Path, handle: int, name: str, sha256: str) -> bytes:
+    content = _read(folder, handle, name, _MAX_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise EngineSpoiltError(
-            f"{path}: sha256 {found[:12]}…, expected {sha256[:12]}…; the file changed since it was built: "
+            f"{folder / name}: sha256 {found[:12]}…, expected {sha256[:12]}…; the file changed since it was built: "
             "build the engine again, or go back with `edge-ctc engine rollback`"
         )
     return content
 
 
-def _read(path: Path) -> bytes:
+def _read(folder: Path, handle: int, name: str, most: int) -> bytes:
+    # Without O_NONBLOCK, a pipe in the place of a file would hold the program up for ever.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        with os.fdopen(os.open(name, flags, dir_fd=handle), "rb") as file:
+            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(most + 1) if is_file else b""
     except OSError as error:
-        raise EngineSpoiltError(f"{path}: cannot be read ({error.strerror}); build the engine again") from error
-    if len(content) > _MAX_BYTES:
-        raise EngineSpoiltError(f"{path}: larger than {_MAX_BYTES} bytes; build the engine again")
+        raise EngineSpoiltError(
+            f"{folder / name}: cannot be read ({error.strerror}); build the engine again"
+        ) from error
+    if not is_file or len(content) > most:
+        raise EngineSpoiltError(f"{folder / name}: no file of at most {most} bytes; build the engine again")
     return content
 
 
@@ -169,42 +232,9 @@ def install(folder: Path, record: EngineRecord, plan: bytes, timing_cache: bytes
     Raises:
         ResultsError: it cannot be written; what stood there still stands.
     """
-    record = record.sealed(_key(engines_dir_of(folder), make=True))
-    contents = {PLAN: plan, RECORD: record.model_dump_json(indent=1).encode()}
-    if timing_cache is not None:
-        contents[TIMING_CACHE] = timing_cache
-    try:
-        _mend(folder)
-        temp = _staged(folder, contents)
-        _make_current(temp, folder)
-        failed_rebuild_of(folder).unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    return InstalledEngine(folder, record, plan, timing_cache)
-
-
-def _staged(folder: Path, contents: Mapping[str, bytes]) -> Path:
-    temp = _temp(folder)
-    temp.mkdir()
-    try:
-        for name, content in contents.items():
-            durable.write_bytes(temp / name, content)
-    except BaseException:
-        shutil.rmtree(temp, ignore_errors=True)
-        raise
-    return temp
-
-
-def _make_current(temp: Path, folder: Path) -> None:
-    """Former one away, current one to former, `temp` to current; between the last two steps `_mend` is needed."""
-    former, oldest = former_of(folder), _temp(folder)
-    if folder.is_dir():
-        if former.is_dir():
-            former.rename(oldest)
-        folder.rename(former)
-    temp.rename(folder)
-    durable.sync_folder(folder.parent)
-    shutil.rmtree(oldest, ignore_errors=True)
+    engine = InstalledEngine(folder, record.sealed(_key(engines_dir_of(folder), make=True)), plan, timing_cache)
+    _appear(engine)
+    return engine
 
 
 def rollback(folder: Path) -> InstalledEngine:
@@ -216,52 +246,107 @@ def rollback(folder: Path) -> InstalledEngine:
         ResultsError: the folder cannot be written.
     """
     former = former_of(folder)
-    try:
+    mend(folder)
+    if not former.is_dir():
+        raise InputMissingError(f"{former}: there is no former engine to go back to")
+    engine = replace(read_engine(former), folder=folder)
+    _appear(engine)
+    return engine
+
+
+def mend(folder: Path) -> None:
+    """Bring back what an install that was cut had moved, and remove what it left. Call it as `install`.
+
+    Raises:
+        ResultsError: the folder cannot be written.
+    """
+    with _as_results_error(folder):
         _mend(folder)
-        if not former.is_dir():
-            raise InputMissingError(f"{former}: there is no former engine to go back to")
-        read_engine(former)
-        temp = _temp(folder)
-        former.rename(temp)
-        _make_current(temp, folder)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    return read_engine(folder)
+
+
+def _appear(engine: InstalledEngine) -> None:
+    folder = engine.folder
+    contents = {PLAN: engine.plan, RECORD: engine.record.model_dump_json(indent=1).encode()}
+    if engine.timing_cache is not None:
+        contents[TIMING_CACHE] = engine.timing_cache
+    with _as_results_error(folder):
+        _mend(folder)
+        try:
+            _make_current(_staged(folder, contents), folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _mend(folder)
+            raise
+        failed_rebuild_of(folder).unlink(missing_ok=True)
+
+
+def _staged(folder: Path, contents: Mapping[str, bytes]) -> Path:
+    temp = folder.with_name(f".{folder.name}{_TEMP_MARK}{secrets.token_hex(4)}")
+    temp.mkdir()
+    for name, content in contents.items():
+        durable.write_bytes(temp / name, content)
+    return temp
+
+
+def _make_current(temp: Path, folder: Path) -> None:
+    """Former one aside, current one to former, `temp` to current. `_mend` undoes what was cut before the last step."""
+    former = former_of(folder)
+    if folder.is_dir():
+        if former.is_dir():
+            former.rename(_oldest_of(folder))
+        folder.rename(former)
+    temp.rename(folder)
+    durable.sync_folder(folder.parent)
+    shutil.rmtree(_oldest_of(folder), ignore_errors=True)
 
 
 def _mend_if_cut(folder: Path) -> None:
-    """`_mend` for readers, who hold no lock yet; one that installs at this moment is waited out by running again."""
-    if not folder.is_dir() and former_of(folder).is_dir():
+    """`_mend` for readers, who hold no lock yet."""
+    with contextlib.suppress(OSError):
+        if folder.is_dir() or not former_of(folder).is_dir():
+            return
         with durable.sole_writer(folder.parent):
-            _mend(folder)
+            mend(folder)
 
 
 def _mend(folder: Path) -> None:
-    """Close the gap of an install that was killed between its last two steps, and remove what it left."""
-    former = former_of(folder)
+    former, oldest = former_of(folder), _oldest_of(folder)
     if not folder.is_dir() and former.is_dir():
         former.rename(folder)
-    for left in folder.parent.glob(f".{folder.name}{_TEMP_MARK}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    if oldest.is_dir() and not former.is_dir():
+        oldest.rename(former)
+    with os.scandir(folder.parent) as entries:
+        left = [Path(entry) for entry in entries if entry.name.startswith(f".{folder.name}{_TEMP_MARK}")]
+    for temp in left:
+        shutil.rmtree(temp, ignore_errors=True)
 
 
-def _temp(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}{_TEMP_MARK}{secrets.token_hex(4)}")
+def _oldest_of(folder: Path) -> Path:
+    """The former engine, while a third takes its place."""
+    return folder.with_name(f".{folder.name}{_TEMP_MARK}oldest")
 
 
 def _key(engines_dir: Path, *, make: bool = False) -> bytes:
     """What the seals of this installation are made with: of the folder and of the machine, so that copies differ."""
     path = engines_dir / _INSTALLATION
+    if make and not path.exists():
+        with durable.sole_writer(engines_dir):
+            durable.mend(path)
+            if not path.exists():
+                durable.write_whole(path, durable.writing(secrets.token_hex(32).encode()))
     try:
-        if make and not path.exists():
-            durable.write_bytes(path, secrets.token_hex(32).encode())
         machine = _MACHINE_ID.read_bytes() if _MACHINE_ID.exists() else b""
         return hashlib.sha256(path.read_bytes() + machine).digest()
     except OSError as error:
         raise EngineSpoiltError(
-            f"{path}: cannot be read ({error.strerror}); engines are bound to it: build the engine again"
+            f"{path}: cannot be read ({error.strerror}); engines are bound to it: run as the user that built them, or "
+            "build the engine again"
         ) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> ResultsError:
-    return ResultsError(f"{path}: cannot be written ({error.strerror}); free space or rights there")
+@contextlib.contextmanager
+def _as_results_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written ({error.strerror}); free space or rights there") from error

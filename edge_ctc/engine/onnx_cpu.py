@@ -35,7 +35,7 @@ _LOG_ERRORS_ONLY = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class InstalledGraph:
     """A graph that is not the checkpoint's own, but was installed from it.
 
     Attributes:
@@ -52,14 +52,16 @@ class Graph:
 class OnnxCpuEngine:
     """An `edge_ctc.engine.seam.Engine`; a context manager, its memory goes when it is left."""
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision = "fp32", installed: Graph | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, precision: Precision = "fp32", installed: InstalledGraph | None = None
+    ) -> None:
         """Make the checkpoint's graph, or the installed one, ready on all cores that this process may use.
 
         Raises:
             EngineError: ONNX Runtime refuses the graph, or its inputs and outputs are not as the README says.
         """
         description = this_machine("onnxruntime").description(precision)
-        graph = installed or Graph(checkpoint.models[precision], MAX_BATCH, description)
+        graph = installed or InstalledGraph(checkpoint.models[precision], MAX_BATCH, description)
         self.precision: Precision = precision
         self.description = graph.description
         self.max_batch = graph.max_batch

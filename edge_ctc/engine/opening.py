@@ -3,26 +3,19 @@
 from contextlib import AbstractContextManager
 
 from edge_ctc.checkpoint import Checkpoint
+from edge_ctc.engine.gpu_engine import GpuEngine
 from edge_ctc.engine.record import EngineRecord
-from edge_ctc.engine.runtimes import Runtime
+from edge_ctc.engine.runtimes import Machine
 from edge_ctc.engine.seam import Engine
-from edge_ctc.engine.tensorrt import Advance, Compiled, TensorRtPlan, compile_graph
-from edge_ctc.network import Precision
+from edge_ctc.engine.tensorrt import Advance, Compiled, Graph, Target, TensorRtPlan, compile_graph
 
 
-def compile_checkpoint(
-    checkpoint: Checkpoint,
-    runtime: Runtime,
-    precision: Precision,
-    max_batch: int,
-    timing_cache: bytes | None,
-    advance: Advance,
-) -> Compiled:
+def compile_for(machine: Machine, graph: Graph, timing_cache: bytes | None, advance: Advance) -> Compiled:
     """As `edge_ctc.engine.tensorrt.compile_graph`; for ONNX Runtime the graph itself is the plan."""
-    graph = checkpoint.models[precision]
-    if runtime == "onnxruntime":
-        return Compiled(graph, None)
-    return compile_graph(runtime, graph, precision, max_batch, timing_cache, advance)
+    if machine.runtime == "onnxruntime":
+        return Compiled(graph.content, None)
+    target = Target(machine.runtime, machine.compute_capability)
+    return compile_graph(target, graph, timing_cache, advance)
 
 
 def open_on_cpu(checkpoint: Checkpoint) -> AbstractContextManager[Engine]:
@@ -41,9 +34,7 @@ def open_plan(record: EngineRecord, plan: bytes, checkpoint: Checkpoint) -> Abst
         EngineError: on entering, where runtime or GPU refuse the plan.
     """
     if record.runtime == "onnxruntime":
-        from edge_ctc.engine.onnx_cpu import Graph, OnnxCpuEngine  # noqa: PLC0415
+        from edge_ctc.engine.onnx_cpu import InstalledGraph, OnnxCpuEngine  # noqa: PLC0415
 
-        return OnnxCpuEngine(checkpoint, record.precision, Graph(plan, record.max_batch, record.description))
-    from edge_ctc.engine.gpu_engine import GpuEngine  # noqa: PLC0415 - not needed where there is no GPU
-
+        return OnnxCpuEngine(checkpoint, record.precision, InstalledGraph(plan, record.max_batch, record.description))
     return GpuEngine(TensorRtPlan(record.runtime, plan, checkpoint.input.shape), record.precision, record.description)

@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import json
+import shlex
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -64,7 +66,7 @@ class EngineRecord(StrictModel):
     rebuilt_because: tuple[str, ...]
     software_version: str
     command: str | None
-    seal: str
+    seal: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 
     @model_validator(mode="after")
     def _proof_matches_state(self) -> Self:
@@ -88,6 +90,11 @@ class EngineRecord(StrictModel):
     def description(self) -> str:
         """As it stands in every call: another plan is another engine, even where all versions are the same."""
         return f"{self.machine.description(self.precision)} {self.plan_sha256[:12]}"
+
+    def build_command(self, engines_dir: Path) -> str:
+        """What builds it again, to be typed."""
+        options = ["--runtime", self.runtime, "--precision", self.precision, "--max-batch", str(self.max_batch)]
+        return shlex.join(["edge-ctc", "build-engine", self.checkpoint_folder, *options, "--out", str(engines_dir)])
 
     def sealed(self, key: bytes) -> "EngineRecord":
         """With the seal of the installation whose key this is."""

@@ -11,7 +11,7 @@ from edge_ctc.network import Precision
 Runtime = Literal["tensorrt", "tensorrt-rtx", "onnxruntime"]
 
 _CPU = "cpu"
-_PORTABLE = "portable"
+PORTABLE = "portable"
 """Compiled without a GPU, for any that the runtime serves."""
 
 _DISTRIBUTIONS: dict[Runtime, str] = {
@@ -51,7 +51,7 @@ class Machine:
 
     @property
     def _device(self) -> str:
-        return self.gpu_name or (_CPU if self.runtime == "onnxruntime" else _PORTABLE)
+        return self.gpu_name or (_CPU if self.runtime == "onnxruntime" else PORTABLE)
 
     def description(self, precision: Precision) -> str:
         """Runtime, its version, device and precision: as it stands in every call."""

@@ -35,6 +35,34 @@ class Compiled:
     timing_cache: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A network to be compiled.
+
+    Attributes:
+        content: ONNX file; its types are the precision.
+        precision: of the arithmetic in it.
+        max_batch: the one optimization profile reaches from 1 to here.
+    """
+
+    content: bytes
+    precision: Precision
+    max_batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is compiled for.
+
+    Attributes:
+        runtime: a key of `PACKAGES`.
+        compute_capability: of the GPU, "8.6" for instance; None where there is none.
+    """
+
+    runtime: str
+    compute_capability: str | None = None
+
+
 def load_package(runtime: str) -> ModuleType:
     """TensorRT's Python package, a key of `PACKAGES`.
 
@@ -94,18 +122,15 @@ def _error(runtime: str, trt: Any, what: str, log: ErrorLog) -> EngineError:
     return EngineError(f"{runtime} {trt.__version__} {what}: {log.taken() or 'it gave no reason'}")
 
 
-def compile_graph(
-    runtime: str, graph: bytes, precision: Precision, max_batch: int, timing_cache: bytes | None, advance: Advance
-) -> Compiled:
-    """Compile an ONNX graph for batches of 1 to `max_batch`.
+def compile_graph(target: Target, graph: Graph, timing_cache: bytes | None, advance: Advance) -> Compiled:
+    """Compile a graph.
 
-    Full TensorRT needs the GPU that it compiles for; TensorRT for RTX compiles without one, for any from Ampere on.
+    Full TensorRT needs the GPU that it compiles for; TensorRT for RTX compiles without one, then for any from Ampere
+    on.
 
     Args:
-        runtime: a key of `PACKAGES`.
-        graph: ONNX file of a checkpoint; its types are the precision.
-        precision: of the graph.
-        max_batch: the one optimization profile reaches from 1 to here.
+        target: what is compiled for.
+        graph: of a checkpoint.
         timing_cache: of an earlier compilation on this GPU; another GPU's is not used.
         advance: told of each phase, from another thread.
 
@@ -113,11 +138,11 @@ def compile_graph(
         UnavailableError: the runtime is not installed.
         EngineError: it refuses the graph, with the lines of its logger.
     """
-    trt = load_package(runtime)
+    trt = load_package(target.runtime)
     monitor = _monitor(trt, advance)
 
     def compiled() -> Compiled:
-        return _Compilation(trt, runtime, monitor).run(graph, precision, max_batch, timing_cache)
+        return _Compilation(trt, target, monitor).run(graph, timing_cache)
 
     # The bindings swallow an interrupt that arrives while they call Python, and a compilation takes minutes: it goes on
     # in a thread of its own, so that this one hears the interrupt and tells the compiler to stop at its next step.
@@ -132,8 +157,8 @@ def compile_graph(
 class _Compilation:
     """Keeps every object of the compilation alive until its end: the bindings do not, and crash."""
 
-    def __init__(self, trt: Any, runtime: str, monitor: Any) -> None:
-        self._trt, self._runtime = trt, runtime
+    def __init__(self, trt: Any, target: Target, monitor: Any) -> None:
+        self._trt, self._target = trt, target
         self._log = ErrorLog(trt)
         # TensorRT 11 knows strongly typed networks only; with the flag 10 treats the graph's types the same way.
         strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -147,14 +172,15 @@ class _Compilation:
         return _given(make, *arguments, otherwise=lambda: self._error(f"gives no {what}"))
 
     def _error(self, what: str) -> EngineError:
-        return _error(self._runtime, self._trt, what, self._log)
+        return _error(self._target.runtime, self._trt, what, self._log)
 
-    def run(self, graph: bytes, precision: Precision, max_batch: int, timing_cache: bytes | None) -> Compiled:
-        if not self._parser.parse(graph):
+    def run(self, graph: Graph, timing_cache: bytes | None) -> Compiled:
+        if not self._parser.parse(graph.content):
             raise self._error("refuses the graph")
         self._check_interface()
-        self._add_profile(max_batch)
-        if precision == "fp32":
+        self._add_profile(graph.max_batch)
+        self._set_compute_capability()
+        if graph.precision == "fp32":
             # TF32 keeps 10 bits of a factor: enough to move a logit by more than fp32's tolerance.
             self._config.clear_flag(self._trt.BuilderFlag.TF32)
         cache = self._timing_cache(timing_cache)
@@ -170,7 +196,7 @@ class _Compilation:
         outputs = [network.get_output(index) for index in range(network.num_outputs)]
         found = [(one.name, len(one.shape)) for one in (*inputs, *outputs)]
         expected = list(zip((INPUT_NAME, *OUTPUT_NAMES), (4, 1, 2), strict=True))
-        if found != expected or inputs[0].shape[0] != -1:
+        if found != expected or inputs[0].shape[0] != -1 or outputs[1].shape[1] < 1:
             raise EngineError(f"the graph has {found}, expected {expected} and a free batch; train again")
 
     def _add_profile(self, max_batch: int) -> None:
@@ -180,8 +206,18 @@ class _Compilation:
         if self._config.add_optimization_profile(profile) < 0:
             raise self._error(f"refuses batches of 1 to {max_batch}")
 
+    def _set_compute_capability(self) -> None:
+        """TensorRT for RTX compiles for Ampere and newer unless told; Turing must be named."""
+        major, _, minor = (self._target.compute_capability or "").partition(".")
+        if self._target.runtime == "tensorrt-rtx" and (
+            served := getattr(self._trt.ComputeCapability, f"SM{major}{minor}", None)
+        ):
+            self._config.num_compute_capabilities = 1
+            if not self._config.set_compute_capability(served, 0):
+                raise self._error(f"refuses compute capability {major}.{minor}")
+
     def _timing_cache(self, former: bytes | None) -> Any:
-        if self._runtime == "tensorrt-rtx":
+        if self._target.runtime == "tensorrt-rtx":
             return None  # it keeps the functions, which do nothing and warn
         for content in (former or b"", b""):
             cache = self._config.create_timing_cache(content)
@@ -235,7 +271,18 @@ class TensorRtPlan:
         runtime = self._keep("gives no runtime", self._trt.Runtime, self._log.logger)
         engine = self._keep("refuses the plan, build the engine again", runtime.deserialize_cuda_engine, self._plan)
         shapes = self._shapes(engine)
-        return self._keep("gives no execution context", engine.create_execution_context), shapes
+        return self._keep(
+            "gives no execution context", engine.create_execution_context, *self._settings(engine)
+        ), shapes
+
+    def _settings(self, engine: Any) -> list[Any]:
+        if self._runtime != "tensorrt-rtx":
+            return []
+        # By default kernels are exchanged for others while it runs: not those that were proved would call.
+        config = self._keep("gives no runtime configuration", engine.create_runtime_config)
+        strategies = self._trt.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.NONE
+        return [config]
 
     def _keep(self, otherwise: str, make: Callable[..., Any], *arguments: Any) -> Any:
         thing = _given(make, *arguments, otherwise=lambda: _error(self._runtime, self._trt, otherwise, self._log))
