@@ -1,12 +1,14 @@
 """What most tests need: the command line in this process, a small simulated run, a checkpoint to understand."""
 
-from collections.abc import Callable
+import atexit
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from edge_ctc.cli import app, run_app
+from edge_ctc.engine import cuda
 from edge_ctc.simulate import Layout, write_run
 from tests.checkpoints import write_checkpoint
 
@@ -29,6 +31,17 @@ def no_engines_of_this_machine(tmp_path_factory: pytest.TempPathFactory, monkeyp
     for name in ("EDGE_CTC_ENGINES", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state-of-nobody"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def the_gpus_context_goes_with_the_module() -> Iterator[None]:
+    """The product holds it until its process ends, which tests of others share."""
+    yield
+    if cuda._primary_context.cache_info().currsize:
+        context = cuda._primary_context()
+        atexit.unregister(context.detach)
+        context.detach()
+        cuda._primary_context.cache_clear()
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """A compiled plan whose execution context runs the same graph in ONNX Runtime, on the memory that it is given."""
 
 import ctypes
+import time
 from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 import onnxruntime
@@ -27,11 +29,18 @@ class FakeContext:
         self._max_batch = max_batch
         self._shape: tuple[int, ...] = ()
         self._addresses: dict[str, int] = {}
+        self.stream_handles: list[int] = []
         self.refuses: set[str] = set()
+        self.slow_s = 0.0
+        self._busy = Lock()
         self.changes: Callable[[Results], Results] = lambda results: results
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        # As on a GPU, a context is one inference's from its shape to its end: two at once spoil each other.
+        assert self._busy.acquire(blocking=False), "two inferences at once"
+        self._busy.release()
         self._shape = shape
+        time.sleep(self.slow_s)
         return name == INPUT_NAME and 1 <= shape[0] <= self._max_batch and "set_input_shape" not in self.refuses
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
@@ -39,9 +48,14 @@ class FakeContext:
         return name in (INPUT_NAME, *OUTPUT_NAMES) and "set_tensor_address" not in self.refuses
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        assert stream_handle
+        self.stream_handles.append(stream_handle)
         if "execute_async_v3" in self.refuses:
             return False
+        with self._busy:
+            time.sleep(self.slow_s)
+            return self._execute()
+
+    def _execute(self) -> bool:
         cells = at(self._addresses[INPUT_NAME], self._shape)
         results = dict(zip(OUTPUT_NAMES, self._session.run(OUTPUT_NAMES, {INPUT_NAME: cells}), strict=True))
         for name, values in self.changes(results).items():
@@ -55,6 +69,7 @@ class FakePlan:
     def __init__(self, graph: bytes, cell: tuple[int, int, int], features: int, max_batch: int = 64) -> None:
         self.context = FakeContext(graph, max_batch)
         self.said: list[str] = []
+        self.said_later: list[str] = []
         self.loaded = 0
         self.load_fails = False
         self._shapes = Shapes(cell, features, max_batch)
@@ -69,5 +84,6 @@ class FakePlan:
         self.loaded = 0
 
     def complaints(self) -> str:
-        said, self.said = "; ".join(self.said), []
+        """What was said, and after that what is said while the stream is waited for."""
+        said, self.said, self.said_later = "; ".join(self.said), self.said_later, []
         return said

@@ -269,14 +269,14 @@ def test_an_engine_of_another_runtime_version_or_checkpoint_fits_no_more(
 
 
 def test_one_that_fits_no_more_is_but_a_warning_where_another_takes_its_place(engines: Path) -> None:
-    beside(engines, "old", runtime_version="0.1")
+    beside(engines, "onnxruntime-fp32-old", runtime_version="0.1")
     found = engine_lines(engines)
-    assert found.pop("old").status == "warning"
+    assert found.pop("onnxruntime-fp32-old").status == "warning"
     assert [one.status for one in found.values()] == ["ok"]
 
 
 def test_of_several_engines_that_fit_one_must_be_named(engines: Path) -> None:
-    beside(engines, "second")
+    beside(engines, "onnxruntime-fp16-cpu")
     found = engine_lines(engines)
     assert [one.status for one in found.values()] == ["warning", "warning"]
     assert all("--engine" in one.mend for one in found.values())
@@ -284,22 +284,22 @@ def test_of_several_engines_that_fit_one_must_be_named(engines: Path) -> None:
 
 def test_an_engine_that_was_never_proved_is_a_fault_unless_another_fits(engines: Path) -> None:
     proved = installed(engines).folder
-    beside(engines, "portable", runtime="tensorrt-rtx", state="unproven", parity=None)
-    assert engine_lines(engines)["portable"].status == "warning"
+    beside(engines, "tensorrt-rtx-fp32-portable", runtime="tensorrt-rtx", state="unproven", parity=None)
+    assert engine_lines(engines)["tensorrt-rtx-fp32-portable"].status == "warning"
     shutil.rmtree(proved)
-    found = engine_lines(engines)["portable"]
+    found = engine_lines(engines)["tensorrt-rtx-fp32-portable"]
     assert (found.status, "never proved" in found.found, "--engine cpu" in found.mend) == ("fault", True, True)
 
 
 def test_an_engine_whose_gpu_is_gone_cannot_run(engines: Path) -> None:
-    beside(engines, "gpu", runtime="tensorrt", gpu_name="NVIDIA L4")
-    found = engine_lines(engines)["gpu"]
+    beside(engines, "tensorrt-fp32-nvidia-l4-sm89", runtime="tensorrt", gpu_name="NVIDIA L4")
+    found = engine_lines(engines)["tensorrt-fp32-nvidia-l4-sm89"]
     assert (found.found.rpartition(": ")[2], found.mend) == ("no GPU", "run `nvidia-smi`")
 
 
 def test_an_engine_whose_checkpoint_was_moved_asks_for_its_place(engines: Path, tmp_path: Path) -> None:
-    beside(engines, "moved", checkpoint_folder=str(tmp_path / "elsewhere"))
-    assert "--checkpoint" in engine_lines(engines)["moved"].mend
+    beside(engines, "onnxruntime-fp32-moved", checkpoint_folder=str(tmp_path / "elsewhere"))
+    assert "--checkpoint" in engine_lines(engines)["onnxruntime-fp32-moved"].mend
 
 
 def test_an_installation_that_was_cut_short_is_told_and_not_mended(edge_ctc: EdgeCtc, engines: Path) -> None:

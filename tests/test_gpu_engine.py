@@ -75,6 +75,7 @@ def test_it_replays_the_reference_cells(plan: FakePlan, checkpoint: Checkpoint) 
 
 
 def test_both_slots_may_be_asked_at_once_from_threads_of_their_own(plan: FakePlan, checkpoint: Checkpoint) -> None:
+    plan.context.slow_s = 0.005
     with opened(plan) as engine, OnnxCpuEngine(checkpoint) as yardstick, ThreadPoolExecutor(2) as pool:
         for seed in range(20):
             for slot in (0, 1):
@@ -103,6 +104,29 @@ def test_all_memory_is_allocated_once_and_the_inputs_are_pinned(plan: FakePlan, 
             engine.infer(0, n)
         assert fake.allocated() == allocated
         assert (fake.pushed(), fake.streams(), fake.retained()) == (0, 1, 1)
+
+
+def test_copies_fills_and_the_inference_are_queued_on_one_stream_that_waits_for_no_other(
+    plan: FakePlan, fake: FakeCuda
+) -> None:
+    with opened(plan) as engine:
+        for n in (3, 64):
+            engine.infer(0, n)
+        assert len(set(plan.context.stream_handles)) == 1
+        # One upload, two fills, two downloads for each.
+        assert fake.queued(plan.context.stream_handles[0]) == 10
+        calls = ("cuMemcpyHtoDAsync_v2", "cuMemsetD32Async", "cuMemcpyDtoHAsync_v2")
+        assert [fake.calls(call) for call in calls] == [2, 4, 4]
+
+
+def test_an_error_that_is_logged_while_the_gpu_is_waited_for_is_an_error(plan: FakePlan) -> None:
+    def fail_later(results: Results) -> Results:
+        plan.said_later = ["an illegal memory access was encountered"]
+        return results
+
+    plan.context.changes = fail_later
+    with opened(plan) as engine, pytest.raises(EngineError, match="inference failed: an illegal memory access"):
+        engine.infer(0, 2)
 
 
 @pytest.mark.parametrize("n", [0, -1, 65])
@@ -187,17 +211,20 @@ def test_a_gpu_that_fails_in_a_batch_is_an_engine_error_and_no_context_stays_pus
     fake.reset()
 
 
-@pytest.mark.parametrize("call", ["cuMemHostAlloc", "cuMemAlloc_v2", "cuStreamCreate"])
-@pytest.mark.parametrize("after", range(4))
+@pytest.mark.parametrize(
+    ("call", "after"),
+    [
+        *(("cuMemHostAlloc", after) for after in range(4)),
+        *(("cuMemAlloc_v2", after) for after in range(3)),
+        ("cuStreamCreate", 0),
+    ],
+)
 def test_a_gpu_without_memory_opens_no_engine_and_holds_nothing(
     plan: FakePlan, fake: FakeCuda, call: str, after: int
 ) -> None:
     fake.fail(call, OUT_OF_MEMORY, after)
-    try:
-        with opened(plan) as engine:
-            engine.infer(0, 1)
-    except EngineError as error:
-        assert "out of memory" in str(error)  # noqa: PT017 - later calls than the last one do not fail
+    with pytest.raises(EngineError, match="out of memory"), opened(plan):
+        pass
     assert plan.loaded == 0
     assert fake.pushed() == 0
 

@@ -4,6 +4,7 @@ The GPU is the stand-in's; only what a real one would execute, the compiled plan
 """
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -15,6 +16,7 @@ import pytest
 from edge_ctc.engine import cuda, opening
 from edge_ctc.engine.gpu_engine import LoadablePlan
 from edge_ctc.engine.installed import former_of
+from edge_ctc.engine.tensorrt import Advance, Compiled, Graph, Target
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc
 from tests.fake_plan import FakePlan
@@ -42,15 +44,24 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
 
 
 @pytest.fixture
-def plans(fake: FakeCuda, trained: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What was loaded; ONNX Runtime computes it, at the precision of the plan by its size."""
+def plans(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was loaded; ONNX Runtime computes the graph that each was compiled from."""
     loaded: list[bytes] = []
+    graphs: dict[bytes, bytes] = {}
+    really = opening.compile_graph
+
+    def compiled(target: Target, graph: Graph, cache: bytes | None, advance: Advance) -> Compiled:
+        assert target == Target("tensorrt-rtx", "8.6")
+        result = really(target, graph, cache, advance)
+        graphs[result.plan] = graph.content
+        return result
 
     def load(runtime: str, plan: bytes, cell: tuple[int, int, int]) -> LoadablePlan:
         assert (runtime, fake.pushed()) == ("tensorrt-rtx", 0)
         loaded.append(plan)
-        return FakePlan((trained / "model.onnx").read_bytes(), cell, features=4)
+        return FakePlan(graphs[plan], cell, features=4)
 
+    monkeypatch.setattr(opening, "compile_graph", compiled)
     monkeypatch.setattr(opening, "TensorRtPlan", load)
     return loaded
 
@@ -96,6 +107,21 @@ def test_an_engine_is_built_proved_and_says_for_which_machine(engine: Path, plan
         "flips": 0,
         "review_flips": 0,
     }
+
+
+def test_at_fp16_it_is_the_fp16_graph_that_is_compiled_and_proved(
+    edge_ctc: EdgeCtc, plans: list[bytes], trained: Path, tmp_path: Path
+) -> None:
+    options = ("--runtime", "tensorrt-rtx", "--precision", "fp16", "--out", tmp_path / "engines")
+    ended = edge_ctc("build-engine", trained, *options)
+    assert ended.code == 0, ended.err
+    record = record_of(tmp_path / "engines" / "means" / FOLDER.format(precision="fp16"))
+    parity = record["parity"]
+    assert isinstance(parity, dict)
+    assert parity["tolerance"] == 0.05
+    assert 0 < parity["largest_difference"] < 0.05
+    assert record["onnx_sha256"] == hashlib.sha256((trained / "model.fp16.onnx").read_bytes()).hexdigest()
+    assert len(plans) == 1
 
 
 def calls_of(run: Path) -> list[tuple[str, str, str]]:

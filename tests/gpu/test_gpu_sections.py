@@ -33,7 +33,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     fake = load_pycuda()
     fake.reset()
     monkeypatch.setattr(runtimes, "version", lambda _: "99.0")
-    monkeypatch.setattr(opening, "compile_graph", lambda _, graph, *__: Compiled(graph, None))
+    monkeypatch.setattr(opening, "compile_graph", lambda _, graph, *__: Compiled(graph.content, None))
     monkeypatch.setattr(opening, "TensorRtPlan", lambda _, graph, cell: FakePlan(graph, cell, FEATURES))
     yield Bench(Scale(100, 0.1), tmp_path)
     gc.collect()

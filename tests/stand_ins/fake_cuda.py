@@ -72,6 +72,10 @@ class FakeCuda:
         """How many streams are not destroyed."""
         return int(self._library.fake_streams())
 
+    def queued(self, stream: int) -> int:
+        """How many copies and fills were ever queued on a stream, by its handle, if it waits for no other; else 0."""
+        return int(self._library.fake_queued(ctypes.c_void_p(stream)))
+
     def events(self) -> int:
         """How many events are not destroyed."""
         return int(self._library.fake_events())

@@ -229,7 +229,7 @@ CUresult cuGetErrorString(CUresult e, const char **text) { return describe(e, 1,
 
 /* ---------------------------------------------------------------- streams, and what is still under way on them */
 
-struct CUstream_st { int nonblocking, destroyed, asked; };
+struct CUstream_st { int nonblocking, destroyed, asked, queued; };
 struct CUevent_st { CUstream stream; unsigned long when; unsigned flags; int destroyed, asked; struct timespec time; };
 
 #define EVERY_STREAM ((CUstream)-1)
@@ -491,6 +491,7 @@ CUresult cuMemcpyDtoH_v2(void *h, CUdeviceptr d, size_t n)
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr d, const void *h, size_t n, CUstream s)
 {
     USABLE_STREAM;
+    if (s) s->queued++;
     ALLOCATED(d, n);
     if (holding(h, n, PINNED)) put_copy(s, h, h, n, 1);
     return copy((void *)d, h, n);
@@ -499,6 +500,7 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr d, const void *h, size_t n, CUstream s
 CUresult cuMemcpyDtoHAsync_v2(void *h, CUdeviceptr d, size_t n, CUstream s)
 {
     USABLE_STREAM;
+    if (s) s->queued++;
     ALLOCATED(d, n);
     if (holding(h, n, PINNED)) { put_copy(s, h, (void *)d, n, 0); return CUDA_SUCCESS; }
     finish(s, EVER);
@@ -540,6 +542,7 @@ CUresult cuMemsetD8Async(CUdeviceptr d, unsigned char v, size_t n, CUstream s)
 CUresult cuMemsetD32Async(CUdeviceptr d, unsigned v, size_t n, CUstream s)
 {
     USABLE_STREAM;
+    if (s) s->queued++;
     return fill(d, &v, sizeof v, n);
 }
 
@@ -580,6 +583,7 @@ void fake_compute_capability(int major, int minor) { LOCKED; gpu.major = major; 
 int fake_calls(const char *call) { LOCKED; return call_of(call)->count; }
 int fake_races(void) { LOCKED; return races; }
 int fake_pushed(void) { return depth; }
+int fake_queued(CUstream s) { LOCKED; return s && s->nonblocking ? s->queued : 0; }
 int fake_streams(void) { LOCKED; return streams; }
 int fake_events(void) { LOCKED; return events; }
 
