@@ -1,12 +1,13 @@
 """TensorRT for RTX itself, which compiles without a GPU: parser, builder, profile, plans, and what it refuses."""
 
 import ast
+import enum
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint, shipped_checkpoints
 from edge_ctc.engine import cuda, gpu_engine, seam, tensorrt
+from edge_ctc.engine.gpu_engine import Shapes
 from edge_ctc.engine.tensorrt import Graph, Target, TensorRtPlan, compile_graph, load_package
 from edge_ctc.errors import EngineError, UnavailableError
 from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES, Precision
@@ -50,6 +52,82 @@ def test_each_shipped_graph_becomes_a_plan_in_under_five_seconds(name: str, prec
 def test_a_plan_at_fp16_is_smaller_because_its_types_are_the_graphs(reference: Checkpoint) -> None:
     plans = {precision: compiled(reference.models[precision], precision) for precision in PRECISIONS}
     assert len(plans["fp16"]) < 0.75 * len(plans["fp32"])
+
+
+@pytest.mark.parametrize(("precision", "cleared"), [("fp32", ["TF32"]), ("fp16", [])])
+def test_at_fp32_the_ten_bits_of_tf32_are_switched_off(
+    reference: Checkpoint, monkeypatch: pytest.MonkeyPatch, precision: Precision, cleared: list[str]
+) -> None:
+    flags: list[str] = []
+    config = load_package(RTX).IBuilderConfig
+    really = config.clear_flag
+
+    def clear_flag(self: object, flag: enum.Enum) -> None:
+        flags.append(flag.name)
+        really(self, flag)
+
+    monkeypatch.setattr(config, "clear_flag", clear_flag)
+    compiled(reference.models[precision], precision)
+    assert flags == cleared
+
+
+@pytest.mark.parametrize(("capability", "named"), [("7.5", ["SM75"]), ("8.9", ["SM89"]), ("9.0", []), (None, [])])
+def test_a_gpu_that_the_runtime_names_is_compiled_for_and_turing_must_be(
+    reference: Checkpoint, monkeypatch: pytest.MonkeyPatch, capability: str | None, named: list[str]
+) -> None:
+    targets: list[str] = []
+    config = load_package(RTX).IBuilderConfig
+    really = config.set_compute_capability
+
+    def set_compute_capability(self: object, target: enum.Enum, index: int) -> object:
+        targets.append(target.name)
+        return really(self, target, index)
+
+    monkeypatch.setattr(config, "set_compute_capability", set_compute_capability)
+    graph = Graph(reference.models["fp16"], "fp16", 64)
+    assert compile_graph(Target(RTX, capability), graph, None, lambda _: None).plan
+    assert targets == named
+
+
+@dataclass
+class FakeCudaEngine:
+    """What TensorRT tells of a plan's tensors."""
+
+    names: tuple[str, ...] = (INPUT_NAME, *OUTPUT_NAMES)
+    dtype: object = None
+    largest: tuple[int, ...] = (64, 2, 8, 8)
+
+    @property
+    def num_io_tensors(self) -> int:
+        return len(self.names)
+
+    def get_tensor_name(self, index: int) -> str:
+        return self.names[index]
+
+    def get_tensor_dtype(self, _name: str) -> object:
+        return self.dtype or load_package(RTX).float32
+
+    def get_tensor_profile_shape(self, _name: str, _profile: int) -> list[tuple[int, ...]]:
+        return [(1, *self.largest[1:]), self.largest, self.largest]
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return {INPUT_NAME: (-1, *self.largest[1:]), "logits": (-1,), "features": (-1, 128)}[name]
+
+
+def test_the_shapes_of_a_plan_are_those_that_it_tells() -> None:
+    assert TensorRtPlan(RTX, b"", (2, 8, 8))._shapes(FakeCudaEngine()) == Shapes((2, 8, 8), 128, 64)
+
+
+def test_a_plan_of_another_interface_is_refused() -> None:
+    plan = TensorRtPlan(RTX, b"", (2, 8, 8))
+    for odd in (
+        FakeCudaEngine(names=(INPUT_NAME, "logits")),
+        FakeCudaEngine(names=(INPUT_NAME, "logits", "others")),
+        FakeCudaEngine(dtype=load_package(RTX).float16),
+        FakeCudaEngine(largest=(64, 4, 8, 8)),
+    ):
+        with pytest.raises(EngineError, match="build it again"):
+            plan._shapes(odd)
 
 
 def test_the_compiler_tells_its_phases(reference: Checkpoint) -> None:
