@@ -11,16 +11,9 @@ from typing import Literal, Protocol
 
 from edge_ctc import __version__, build, durable
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint
-from edge_ctc.engine.installed import (
-    InstalledEngine,
-    engine_folder,
-    engines_dir_of,
-    failed_rebuild_of,
-    find_engines,
-    kind_of,
-    read_engine,
-)
+from edge_ctc.engine.installed import InstalledEngine, read_engine
 from edge_ctc.engine.opening import open_plan
+from edge_ctc.engine.places import engine_folder, engines_dir_of, failed_rebuild_of, find_engines, kind_of
 from edge_ctc.engine.runtimes import PORTABLE, Machine, this_machine
 from edge_ctc.errors import (
     ConfigError,

@@ -13,7 +13,8 @@ from onnx import helper, numpy_helper
 
 from edge_ctc.build import Order
 from edge_ctc.checkpoint import MODEL_FP16, MODEL_FP32, REFERENCE, Checkpoint, open_checkpoint
-from edge_ctc.engine.installed import engine_folder, install
+from edge_ctc.engine.installed import install
+from edge_ctc.engine.places import engine_folder
 from edge_ctc.engine.record import EngineRecord, GateRecord
 from edge_ctc.engine.runtimes import Machine, this_machine
 from tests.checkpoints import WEIGHTS, write_checkpoint, write_description

@@ -16,13 +16,14 @@ import pytest
 from onnx import helper
 
 from edge_ctc import __version__, durable
-from edge_ctc.build import GateError, Order, build_engine
+from edge_ctc.build import Order, build_engine
 from edge_ctc.checkpoint import MODEL_FP16, MODEL_FP32, open_checkpoint
 from edge_ctc.classify import classify_run
 from edge_ctc.console.runs import RunReporter
 from edge_ctc.engine.installed import read_engine
 from edge_ctc.engine.runtimes import this_machine
 from edge_ctc.errors import ConfigError, DataError, EngineError, NotARunError, ResultsHeldError, RunMissingError
+from edge_ctc.gate import GateError
 from edge_ctc.models import OpenModels
 from edge_ctc.network import Precision
 from edge_ctc.plan import Request

@@ -11,7 +11,8 @@ import pytest
 from edge_ctc import durable
 from edge_ctc.checkpoint import MODEL_FP16
 from edge_ctc.engine import installed, runtimes
-from edge_ctc.engine.installed import former_of, read_engine
+from edge_ctc.engine.installed import read_engine
+from edge_ctc.engine.places import former_of
 from edge_ctc.parity import reference_logits
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc, Finished

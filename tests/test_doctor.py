@@ -23,7 +23,8 @@ from edge_ctc.doctor.gpu import Graphics, graphics_findings
 from edge_ctc.doctor.mounts import Mount, mount_of, parse_mounts, read_mounts
 from edge_ctc.doctor.places import LITTLE_BYTES, TOO_LITTLE_BYTES, disk_findings, export_finding, results_finding
 from edge_ctc.engine.cuda import Device
-from edge_ctc.engine.installed import InstalledEngine, find_engines, former_of, install, read_engine
+from edge_ctc.engine.installed import InstalledEngine, install, read_engine
+from edge_ctc.engine.places import find_engines, former_of
 from edge_ctc.engine.runtimes import Machine, Runtime, this_machine
 from edge_ctc.errors import EngineError, UnavailableError
 from edge_ctc.simulate import Layout, write_run

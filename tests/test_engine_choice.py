@@ -14,7 +14,8 @@ from edge_ctc import durable, engine_choice
 from edge_ctc.build import Order
 from edge_ctc.checkpoint import MODEL_FP16, Checkpoint, open_checkpoint
 from edge_ctc.engine import runtimes
-from edge_ctc.engine.installed import engine_folder, failed_rebuild_of, former_of, install, read_engine
+from edge_ctc.engine.installed import install, read_engine
+from edge_ctc.engine.places import engine_folder, failed_rebuild_of, former_of
 from edge_ctc.engine.runtimes import Machine, this_machine
 from edge_ctc.engine_choice import EngineChooser, EngineSetting, verify_engine
 from edge_ctc.errors import EngineError, GpuFailedError, ResultsError, UnavailableError

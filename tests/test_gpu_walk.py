@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_ctc.engine import cuda, opening
+from edge_ctc.engine import compiler, cuda, opening
+from edge_ctc.engine.compiler import Advance, Compiled, Graph, Target
 from edge_ctc.engine.gpu_engine import LoadablePlan
-from edge_ctc.engine.installed import former_of
-from edge_ctc.engine.tensorrt import Advance, Compiled, Graph, Target
+from edge_ctc.engine.places import former_of
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc
 from tests.fake_plan import FakePlan
@@ -48,7 +48,7 @@ def plans(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was loaded; ONNX Runtime computes the graph that each was compiled from."""
     loaded: list[bytes] = []
     graphs: dict[bytes, bytes] = {}
-    really = opening.compile_graph
+    really = compiler.compile_graph
 
     def compiled(target: Target, graph: Graph, cache: bytes | None, advance: Advance) -> Compiled:
         assert target == Target("tensorrt-rtx", "8.6")

@@ -18,17 +18,8 @@ import pytest
 from edge_ctc import durable
 from edge_ctc.checkpoint import MODEL_FP32
 from edge_ctc.engine import installed
-from edge_ctc.engine.installed import (
-    InstalledEngine,
-    default_engines_dir,
-    engine_folder,
-    failed_rebuild_of,
-    find_engines,
-    former_of,
-    install,
-    read_engine,
-    rollback,
-)
+from edge_ctc.engine.installed import InstalledEngine, install, read_engine, rollback
+from edge_ctc.engine.places import default_engines_dir, engine_folder, failed_rebuild_of, find_engines, former_of
 from edge_ctc.engine.record import EngineRecord
 from edge_ctc.engine.runtimes import Machine
 from edge_ctc.errors import EdgeCtcError, EngineSpoiltError, InputMissingError, ResultsError, ResultsHeldError

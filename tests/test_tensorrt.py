@@ -16,9 +16,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint, shipped_checkpoints
-from edge_ctc.engine import cuda, gpu_engine, seam, tensorrt
+from edge_ctc.engine import compiler, cuda, gpu_engine, seam, tensorrt_plan
+from edge_ctc.engine.bindings import load_package
+from edge_ctc.engine.compiler import Graph, Target, compile_graph
 from edge_ctc.engine.gpu_engine import Shapes
-from edge_ctc.engine.tensorrt import Graph, Target, TensorRtPlan, compile_graph, load_package
+from edge_ctc.engine.tensorrt_plan import TensorRtPlan
 from edge_ctc.errors import EngineError, UnavailableError
 from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES, Precision
 
@@ -225,7 +227,7 @@ def test_a_batch_beyond_the_runtimes_limits_is_refused(reference: Checkpoint) ->
 IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from edge_ctc.engine.tensorrt import TensorRtPlan
+from edge_ctc.engine.tensorrt_plan import TensorRtPlan
 from edge_ctc.errors import EngineError
 plan = TensorRtPlan("tensorrt-rtx", Path(sys.argv[1]).read_bytes(), (4, 64, 64))
 try:
@@ -295,13 +297,15 @@ def imported_by(path: Path) -> list[Path]:
 
 
 def test_what_an_older_tensorrt_is_tried_with_needs_no_python_newer_than_3_10() -> None:
-    modules = [Path(str(module.__file__)) for module in (tensorrt, gpu_engine, cuda, seam)]
+    modules = [Path(str(module.__file__)) for module in (compiler, tensorrt_plan, gpu_engine, cuda, seam)]
     files = sorted({file for module in modules for file in imported_by(module)})
     assert [file.name for file in files] == [
+        "bindings.py",
+        "compiler.py",
         "cuda.py",
         "gpu_engine.py",
         "seam.py",
-        "tensorrt.py",
+        "tensorrt_plan.py",
         "errors.py",
         "network.py",
     ]

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_ctc.engine import gpu_engine, tensorrt
+from edge_ctc.engine import bindings as bindings_module
+from edge_ctc.engine import compiler, gpu_engine, tensorrt_plan
 from tests.stand_ins import build
+
+MODULES = (bindings_module, compiler, tensorrt_plan, gpu_engine)
+"""All that talk to TensorRT."""
 
 CLASSES = {
     "trt": "",
@@ -40,7 +44,7 @@ ONLY_RTX = {
 }
 """Used for TensorRT for RTX alone."""
 
-PASSED_ON = {"_made": 1, "_keep": 1}
+PASSED_ON = {"made": 1, "_keep": 1}
 """Functions of ours that are handed what they call, with its arguments behind it, at this place."""
 
 LOOK_UP = """
@@ -68,18 +72,16 @@ class Use:
 
 
 def used_names() -> list[Use]:
-    """All uses in the two modules that talk to TensorRT."""
-    uses = [
-        use for module in (tensorrt, gpu_engine) for use in _uses(ast.parse(Path(str(module.__file__)).read_text()))
-    ]
+    """All uses in the modules that talk to TensorRT."""
+    uses = [use for module in MODULES for use in _uses(ast.parse(Path(str(module.__file__)).read_text()))]
     return list({(use.name, use.positional): use for use in uses}.values())
 
 
 def _uses(tree: ast.Module) -> Iterator[Use]:
     called = {id(node.func): (node.args, node.keywords) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PASSED_ON:
-            place = PASSED_ON[node.func.attr]
+        place = PASSED_ON.get(_called(node)) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and place is not None:
             called[id(node.args[place])] = (node.args[place + 1 :], node.keywords)
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
@@ -92,6 +94,12 @@ def _uses(tree: ast.Module) -> Iterator[Use]:
         # A class's own method is handed `self`, which a bound one is not; what is starred is one that may lack.
         given = len(args) - name.endswith(".__init__")
         yield Use(name, given, tuple(str(word.arg) for word in keywords))
+
+
+def _called(node: ast.Call) -> str:
+    """The last part of the name of what is called."""
+    func = node.func
+    return func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
 
 
 def _name(node: ast.Attribute) -> str | None:

@@ -13,8 +13,9 @@ from edge_ctc.checkpoint import open_checkpoint
 from edge_ctc.cli.exits import ExitCode
 from edge_ctc.cli.options import ENGINES_VARIABLE, EnginesOption, ProfileOption, engines_dir
 from edge_ctc.console.building import BuildLines, print_built, print_engines, print_rolled_back, print_verified
-from edge_ctc.engine.installed import default_engines_dir, find_engines, rollback
+from edge_ctc.engine.installed import rollback
 from edge_ctc.engine.onnx_cpu import MAX_BATCH
+from edge_ctc.engine.places import default_engines_dir, find_engines
 from edge_ctc.engine.runtimes import Runtime
 from edge_ctc.engine_choice import verify_engine
 from edge_ctc.errors import InputMissingError

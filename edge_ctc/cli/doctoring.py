@@ -10,7 +10,7 @@ from edge_ctc.cli.options import EnginesOption
 from edge_ctc.console.doctor import print_findings, print_json_findings
 from edge_ctc.doctor.examine import Question, examine
 from edge_ctc.doctor.findings import is_faultless
-from edge_ctc.engine.installed import default_engines_dir
+from edge_ctc.engine.places import default_engines_dir
 
 
 def _untouched(path: str) -> Path:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edge_ctc.engine.installed import default_engines_dir
+from edge_ctc.engine.places import default_engines_dir
 from edge_ctc.errors import InputMissingError
 from edge_ctc.exports.listing import absolute
 

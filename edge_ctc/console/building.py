@@ -7,11 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edge_ctc.build import Built, Order, flip_line
+from edge_ctc.build import Built, Order
 from edge_ctc.console.lines import progress, say
-from edge_ctc.engine.installed import InstalledEngine, former_of, read_engine
+from edge_ctc.engine.installed import InstalledEngine, read_engine
+from edge_ctc.engine.places import former_of
 from edge_ctc.engine.runtimes import Machine
 from edge_ctc.errors import EdgeCtcError
+from edge_ctc.gate import flip_line
 from edge_ctc.parity import Parity
 
 _PHASE_EVERY_S = 2.0

@@ -20,7 +20,7 @@ def say(line: str, *, to_error: bool = False) -> None:
     Where nobody reads any more (a closed pipe, a full disk behind it), work goes on without words: results matter more.
     """
     stream = sys.stderr if to_error else sys.stdout
-    encoding = stream.encoding or "ascii"
+    encoding = stream.encoding or "utf-8"
     try:
         stream.write(display_name(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()

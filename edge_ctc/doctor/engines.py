@@ -9,7 +9,8 @@ from typing import Literal
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint
 from edge_ctc.doctor.findings import Finding, Status, from_error, parted
 from edge_ctc.doctor.folders import LIMIT_S, Look
-from edge_ctc.engine.installed import find_engines, read_engine
+from edge_ctc.engine.installed import read_engine
+from edge_ctc.engine.places import find_engines
 from edge_ctc.engine.record import EngineRecord
 from edge_ctc.engine.runtimes import Machine, Runtime
 from edge_ctc.errors import EdgeCtcError, InputMissingError, UnavailableError

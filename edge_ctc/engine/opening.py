@@ -3,15 +3,16 @@
 from contextlib import AbstractContextManager
 
 from edge_ctc.checkpoint import Checkpoint
+from edge_ctc.engine.compiler import Advance, Compiled, Graph, Target, compile_graph
 from edge_ctc.engine.gpu_engine import GpuEngine
 from edge_ctc.engine.record import EngineRecord
 from edge_ctc.engine.runtimes import Machine
 from edge_ctc.engine.seam import Engine
-from edge_ctc.engine.tensorrt import Advance, Compiled, Graph, Target, TensorRtPlan, compile_graph
+from edge_ctc.engine.tensorrt_plan import TensorRtPlan
 
 
 def compile_for(machine: Machine, graph: Graph, timing_cache: bytes | None, advance: Advance) -> Compiled:
-    """As `edge_ctc.engine.tensorrt.compile_graph`; for ONNX Runtime the graph itself is the plan."""
+    """As `edge_ctc.engine.compiler.compile_graph`; for ONNX Runtime the graph itself is the plan."""
     if machine.runtime == "onnxruntime":
         return Compiled(graph.content, None)
     target = Target(machine.runtime, machine.compute_capability)

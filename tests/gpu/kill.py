@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edge_ctc.engine.installed import find_engines
+from edge_ctc.engine.places import find_engines
 from edge_ctc.plan import result_place
 from edge_ctc.results.calls import Call, read_calls
 from edge_ctc.results.commit import read_committed

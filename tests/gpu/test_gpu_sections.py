@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_ctc.engine import opening, runtimes
-from edge_ctc.engine.tensorrt import Compiled
+from edge_ctc.engine.compiler import Compiled
 from edge_ctc.network import Precision
 from tests.fake_plan import FakePlan
 from tests.gpu import rates

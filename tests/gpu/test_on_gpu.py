@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_ctc.checkpoint import shipped_checkpoints
-from edge_ctc.engine.installed import find_engines
+from edge_ctc.engine.places import find_engines
 from edge_ctc.results.calls import read_calls
 from edge_ctc.simulate import Layout, write_run
 from tests.gpu.bench import CHECKOUT, GPU_TARGETS, Target, edge_ctc, python
@@ -16,7 +16,7 @@ CHECKPOINT = shipped_checkpoints() / "reference"
 _ASK = """
 import sys
 from edge_ctc.engine.runtimes import this_machine
-from edge_ctc.engine.tensorrt import load_package
+from edge_ctc.engine.bindings import load_package
 from edge_ctc.errors import UnavailableError
 try:
     this_machine(sys.argv[1])
