@@ -137,7 +137,7 @@ def test_an_interrupt_leaves_the_engine_that_stood_there(
 
     with monkeypatch.context() as patch:
         if moment == "comparing":
-            patch.setattr("edge_ctc.build.reference_logits", compared)
+            patch.setattr("edge_ctc.gate.reference_logits", compared)
         elif moment == "writing":
             patch.setattr(installed, "_staged", staged)
         else:
