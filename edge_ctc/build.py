@@ -155,7 +155,7 @@ def _unproven(order: Order, machine: Machine, compiled: Compiled) -> EngineRecor
     return EngineRecord(
         schema_version=1,
         checkpoint=order.checkpoint.name,
-        checkpoint_folder=display_name(str(order.checkpoint.folder.absolute())),
+        checkpoint_folder=_as_text(str(order.checkpoint.folder.absolute())),
         checkpoint_sha256=order.checkpoint.sha256,
         onnx_sha256=_sha256(order.checkpoint.models[order.precision]),
         plan_sha256=_sha256(compiled.plan),
@@ -173,9 +173,18 @@ def _unproven(order: Order, machine: Machine, compiled: Compiled) -> EngineRecor
         built_at_utc=utc_now(),
         rebuilt_because=order.rebuilt_because,
         software_version=__version__,
-        command=None if order.command is None else display_name(order.command),
+        command=None if order.command is None else _as_text(order.command),
         seal="",
     )
+
+
+def _as_text(name: str) -> str:
+    """As it is where it is text, which JSON can hold; else escaped, and `--checkpoint` must name the folder."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return display_name(name)
+    return name
 
 
 def _sha256(content: bytes) -> str:

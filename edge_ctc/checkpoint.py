@@ -6,6 +6,7 @@ The README specifies the folder. Nothing in it is a pickle, nothing in it is exe
 import hashlib
 import io
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -31,6 +32,9 @@ MODEL_CARD = "MODEL_CARD.md"
 HASHED_FILES = (MODEL_FP32, MODEL_FP16, REFERENCE, MODEL_CARD)
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Of a checkpoint; it becomes the name of a folder."""
 
 _MAX_FILE_BYTES = 1 << 30
 
@@ -74,7 +78,7 @@ class Description(StrictModel):
     """
 
     schema_version: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=NAME)]
     notice: str
     input: InputSpec
     classes: tuple[Literal["LEUKOCYTE"], Literal["CTC"]]
@@ -146,7 +150,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         CheckpointError: a file is missing or unreadable, a hash differs, the schema is unknown, or the
             reference cells do not fit the InputSpec. The message names the file.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputMissingError(f"{folder}: no such folder; name a checkpoint as the trainer writes it")
     raw = _read(folder / DESCRIPTION)
     description = _describe(raw, folder / DESCRIPTION)

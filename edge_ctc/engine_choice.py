@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +20,12 @@ from edge_ctc.errors import (
     ConfigError,
     EngineError,
     GpuFailedError,
+    InputMissingError,
     ResultsError,
+    ResultsHeldError,
     UnavailableError,
 )
+from edge_ctc.exports.listing import display_name
 from edge_ctc.parity import Parity, replay
 from edge_ctc.results.commit import utc_now
 
@@ -101,10 +105,11 @@ class EngineChooser:
         if other := _fitting_at(place, machine, checkpoint):
             self._reporter.stale(engine.folder, mismatches, other.folder)
             return other
+        command = engine.record.build_command(engines_dir, checkpoint.folder)
         if self._setting.on_stale == "refuse":
             raise UnavailableError(
                 f"{engine.folder}: fits no more ({'; '.join(mismatches)}), and the setting says refuse; "
-                f"build it again: `{engine.record.build_command(engines_dir)}`"
+                f"build it again: `{command}`"
             )
         order = build.Order(
             checkpoint=checkpoint,
@@ -118,8 +123,8 @@ class EngineChooser:
             # Another process may have built it before this one held the place.
             if other := _fitting_at(folder, machine, checkpoint):
                 return other
-            with _tried_once(folder, order, machine, engine.record.build_command(engines_dir)):
-                self._reporter.stale(engine.folder, mismatches, None)
+            self._reporter.stale(engine.folder, mismatches, None)
+            with _tried_once(folder, order, machine, command):
                 return build.rebuild(order, machine, self._reporter)
 
 
@@ -132,19 +137,19 @@ def _found(engines_dir: Path, checkpoint: Checkpoint) -> InstalledEngine | None:
     if len({(kind.runtime, kind.precision) for kind in proved.values()}) > 1:
         raise ConfigError(
             f"several engines are built for {checkpoint.name}: {', '.join(map(str, proved))}; "
-            "name one with --engine, or remove the folders of the others"
+            "name one with --engine, or remove the others with what has .former behind their names"
         )
     if len(proved) == 1:
         return read_engine(next(iter(proved)))
-    first = next(read_engine(folder).record for folder in proved)
-    here = engine_folder(engines_dir, checkpoint.name, this_machine(first.runtime), first.precision)
+    kind = next(iter(proved.values()))
+    here = engine_folder(engines_dir, checkpoint.name, this_machine(kind.runtime), kind.precision)
     if here in proved:
         return read_engine(here)
     return max((read_engine(folder) for folder in proved), key=lambda engine: engine.record.built_at_utc)
 
 
 def _fitting_at(folder: Path, machine: Machine, checkpoint: Checkpoint) -> InstalledEngine | None:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return None
     engine = read_engine(folder)
     fits = engine.record.state == "proved" and not engine.record.mismatches(machine, checkpoint)
@@ -165,16 +170,17 @@ def _tried_once(folder: Path, order: build.Order, machine: Machine, command: str
     """What failed once, or ended this process, is not tried at every start, whoever starts it again.
 
     A note beside the engine's folder stands while it is tried, and stays where that ends badly; an install removes it.
-    A failure of the GPU or an interrupt is not the engine's, and leaves none.
+    What CUDA reports, a GPU that is gone, another process or an interrupt is not the engine's fault, and leaves none.
     """
     facts = [asdict(machine), order.checkpoint.sha256, order.precision, order.max_batch, __version__]
     tried = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     note = failed_rebuild_of(folder)
+    durable.mend(note)
     _refuse_second(note, tried, command)
     _write(note, tried, "it was cut short")
     try:
         yield
-    except (GpuFailedError, KeyboardInterrupt, SystemExit):
+    except (GpuFailedError, UnavailableError, ResultsHeldError, KeyboardInterrupt, SystemExit):
         note.unlink(missing_ok=True)
         raise
     except (EngineError, ResultsError) as error:
@@ -185,7 +191,7 @@ def _tried_once(folder: Path, order: build.Order, machine: Machine, command: str
 
 def _refuse_second(note: Path, tried: str, command: str) -> None:
     try:
-        sha256, at_utc, why = note.read_text().split("\n", 2)
+        sha256, at_utc, why = note.read_text("utf-8").split("\n", 2)
     except (OSError, ValueError):
         return
     if sha256 == tried:
@@ -196,7 +202,7 @@ def _refuse_second(note: Path, tried: str, command: str) -> None:
 
 
 def _write(note: Path, tried: str, why: str) -> None:
-    durable.write_bytes(note, f"{tried}\n{utc_now()}\n{why}".encode())
+    durable.write_bytes(note, f"{tried}\n{utc_now()}\n{display_name(why)}".encode())
 
 
 def verify_engine(folder: Path, checkpoint: Path | None) -> tuple[InstalledEngine, Parity]:
@@ -208,8 +214,11 @@ def verify_engine(folder: Path, checkpoint: Path | None) -> tuple[InstalledEngin
 
     Raises:
         EngineSpoiltError: a file changed since it was built; the message names it.
+        InputMissingError: there is no such engine, or its checkpoint is not there.
+        CheckpointError: the checkpoint is spoilt.
         UnavailableError: it is whole, but cannot be proved here, or was never proved.
         EngineError: it gives other answers.
+        ResultsError, ResultsHeldError: as `read_engine`.
     """
     engine = read_engine(folder)
     record = engine.record
@@ -218,11 +227,14 @@ def verify_engine(folder: Path, checkpoint: Path | None) -> tuple[InstalledEngin
         machine = this_machine(record.runtime)
     except UnavailableError as error:
         raise UnavailableError(f"{engine.folder}: whole, but it cannot be proved here: {error}") from error
-    opened = open_checkpoint(checkpoint or Path(record.checkpoint_folder))
+    try:
+        opened = open_checkpoint(checkpoint or Path(record.checkpoint_folder))
+    except InputMissingError as error:
+        raise InputMissingError(f"{error}, where it lies now, with --checkpoint") from error
     if mismatches := record.mismatches(machine, opened):
         raise UnavailableError(
             f"{engine.folder}: whole, but it does not fit here: {'; '.join(mismatches)}; build it again: "
-            f"`{record.build_command(engines_dir_of(engine.folder))}`"
+            f"`{record.build_command(engines_dir_of(engine.folder), opened.folder)}`"
         )
     with open_plan(record, engine.plan, opened) as loaded:
         return engine, replay(loaded, opened)

@@ -95,8 +95,8 @@ def pass_gate(
     with open_on_cpu(checkpoint) as yardstick, open_plan(record, plan, checkpoint) as engine:
         replay(yardstick, checkpoint)
         watcher.comparing(2 * sum(len(run.cells) for run in runs))
-        expected = _answers(yardstick, checkpoint, runs, watcher)
-        found = _answers(engine, checkpoint, runs, watcher) | _worst(engine, checkpoint, expected)
+        expected = _by_cell(reference_logits(yardstick, checkpoint)) | _of_runs(yardstick, runs, watcher)
+        found = _worst(engine, checkpoint, expected) | _of_runs(engine, runs, watcher)
         comparison = compare(expected, found, checkpoint, record.precision)
         if faults := comparison.faults():
             raise GateError(_refusal(record, comparison, faults))
@@ -105,16 +105,17 @@ def pass_gate(
     return comparison
 
 
-def _answers(engine: Engine, checkpoint: Checkpoint, runs: Sequence[CheckedRun], watcher: Watcher) -> dict[str, float]:
-    answers = _by_cell(reference_logits(engine, checkpoint))
-    for run in runs:
-        answers |= run.scores(engine, watcher)
-    return answers
+def _of_runs(engine: Engine, runs: Sequence[CheckedRun], watcher: Watcher) -> dict[str, float]:
+    return {cell: score for run in runs for cell, score in run.scores(engine, watcher).items()}
 
 
 def _worst(engine: Engine, checkpoint: Checkpoint, expected: Mapping[str, float]) -> dict[str, float]:
-    """Of each reference cell the answer that is furthest off: alone, and in a full batch, for which others compute."""
-    answers = [_by_cell(reference_logits(engine, checkpoint, batch)) for batch in (1, engine.max_batch)]
+    """Of each reference cell the answer that is furthest off: as at a start, alone, and in a full batch.
+
+    For each of these shapes other kernels may compute.
+    """
+    batches = (None, 1, engine.max_batch)
+    answers = [_by_cell(reference_logits(engine, checkpoint, batch)) for batch in batches]
     return {cell: max((one[cell] for one in answers), key=lambda x: abs(x - expected[cell])) for cell in answers[0]}
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import stat
 from pathlib import Path
@@ -165,18 +166,77 @@ def test_where_the_key_of_the_installation_is_lost_engines_can_be_built_again(
 # -- engine list -----------------------------------------------------------------------------------------------------
 
 
-def test_where_no_engine_is_installed_the_list_says_how_to_build_one(edge_ctc: EdgeCtc, engines: Path) -> None:
-    engines.mkdir()
+def test_where_no_engine_is_installed_the_list_says_how_to_build_one(
+    edge_ctc: EdgeCtc, checkpoint: Path, engines: Path
+) -> None:
+    folder = build(edge_ctc, checkpoint, engines)
+    assert folder.code == 0
+    shutil.rmtree(engines / "means")
     finished = edge_ctc("engine", "list", "--engines", engines)
     assert finished.code == 0
     assert finished.out == f"{engines}: no engine is installed; build one: edge-ctc build-engine CHECKPOINT\n"
     assert edge_ctc("engine", "list").code == 0
 
 
-def test_a_folder_of_engines_that_is_named_and_not_there_is_told(edge_ctc: EdgeCtc, engines: Path) -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_is_named_and_holds_no_engines_is_told(edge_ctc: EdgeCtc, engines: Path, *, there: bool) -> None:
+    if there:
+        engines.mkdir()
     finished = edge_ctc("engine", "list", "--engines", engines)
     assert finished.code == 66
-    assert f"{engines}: no such folder of engines" in finished.err
+    assert f"{engines}: no engine was ever built into it" in finished.err
+
+
+@pytest.mark.parametrize(
+    "command", [("engine", "list", "--engines", ""), ("build-engine", "x", "--out", ""), ("engine", "rollback", "/")]
+)
+def test_an_empty_name_is_not_the_folder_one_happens_to_be_in(edge_ctc: EdgeCtc, command: tuple[str, ...]) -> None:
+    finished = edge_ctc(*command)
+    assert finished.code in (64, 66)
+    assert "Traceback" not in finished.err
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "x" * 300 + "/x"])
+def test_a_name_that_no_folder_can_have_is_told(edge_ctc: EdgeCtc, place: str) -> None:
+    for command in (
+        ("engine", "verify", place),
+        ("engine", "rollback", place),
+        ("engine", "list", "--engines", place),
+        ("build-engine", place, "--runtime", "onnxruntime"),
+    ):
+        assert edge_ctc(*command).code == 66, command
+
+
+def test_an_engine_reached_by_a_link_is_verified_and_rolled_back(
+    edge_ctc: EdgeCtc, checkpoint: Path, engines: Path, tmp_path: Path
+) -> None:
+    assert build(edge_ctc, checkpoint, engines).code == build(edge_ctc, checkpoint, engines).code == 0
+    link = tmp_path / "link"
+    link.symlink_to(engines / "means" / CPU)
+    assert edge_ctc("engine", "verify", link).code == 0
+    assert edge_ctc("engine", "rollback", link).code == 0
+
+
+def test_a_checkpoints_engines_may_lie_on_another_disk(
+    edge_ctc: EdgeCtc, checkpoint: Path, engines: Path, tmp_path: Path
+) -> None:
+    engines.mkdir()
+    (tmp_path / "disk").mkdir()
+    (engines / "means").symlink_to(tmp_path / "disk")
+    assert build(edge_ctc, checkpoint, engines).code == 0
+    assert edge_ctc("engine", "verify", engines / "means" / CPU).code == 0
+
+
+def test_a_checkpoint_that_was_moved_is_asked_for(
+    edge_ctc: EdgeCtc, small: Path, engines: Path, tmp_path: Path
+) -> None:
+    assert build(edge_ctc, small, engines).code == build(edge_ctc, small, engines).code == 0
+    moved = small.rename(tmp_path / "moved")
+    for verb in ("verify", "rollback"):
+        finished = edge_ctc("engine", verb, engines / "means" / CPU)
+        assert finished.code == 66
+        assert "with --checkpoint" in finished.err
+        assert edge_ctc("engine", verb, engines / "means" / CPU, "--checkpoint", moved).code == 0
 
 
 def test_the_list_shows_each_engine_and_what_is_wrong_with_a_damaged_one(

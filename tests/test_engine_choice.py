@@ -18,7 +18,7 @@ from edge_ctc.engine.installed import install, read_engine
 from edge_ctc.engine.places import engine_folder, failed_rebuild_of, former_of
 from edge_ctc.engine.runtimes import Machine, this_machine
 from edge_ctc.engine_choice import EngineChooser, EngineSetting, verify_engine
-from edge_ctc.errors import EngineError, GpuFailedError, ResultsError, UnavailableError
+from edge_ctc.errors import EngineError, GpuFailedError, ResultsError, ResultsHeldError, UnavailableError
 from edge_ctc.models import OpenModels
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc, Finished
@@ -74,10 +74,9 @@ def assert_refused(finished: Finished, code: int, run: Path, *told: str) -> None
 
 
 def test_without_an_engine_the_cpu_calls_and_the_first_line_says_so(
-    edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path
+    edge_ctc: EdgeCtc, checkpoint: Path, run: Path
 ) -> None:
-    engines.mkdir()
-    finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint, "--engines", engines)
+    finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint)
     assert finished.code == 0
     cpu = this_machine("onnxruntime").description("fp32")
     assert f"engine {cpu}, profile flat" in finished.out.splitlines()[0]
@@ -85,16 +84,82 @@ def test_without_an_engine_the_cpu_calls_and_the_first_line_says_so(
     assert manifest["engine"] == cpu
     assert manifest["engine_plan_sha256"] is None
     assert manifest["engine_rebuilt_because"] == []
-    assert files_of(engines) == {}
 
 
 def test_a_folder_of_engines_that_is_named_and_not_there_is_no_reason_to_call_on_the_cpu(
     edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("classify-run", run, "--checkpoint", checkpoint)
-    assert_refused(edge_ctc(*command, "--engines", engines), 66, run, f"{engines}: no such folder of engines")
+    told = f"{engines}: no engine was ever built into it"
+    assert_refused(edge_ctc(*command, "--engines", engines), 66, run, told)
     monkeypatch.setenv("EDGE_CTC_ENGINES", str(engines))
-    assert_refused(edge_ctc(*command), 66, run, f"{engines}: no such folder of engines")
+    assert_refused(edge_ctc(*command), 66, run, told)
+    engines.mkdir()  # where a disk would be mounted
+    assert_refused(edge_ctc(*command), 66, run, told)
+    assert edge_ctc(*command, "--engine", "cpu").code == 0
+
+
+def test_one_letter_too_many_in_an_option_does_not_call_on_the_cpu(
+    edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path
+) -> None:
+    folder = build(edge_ctc, checkpoint, engines)
+    for place in (folder, folder.parent):
+        assert_refused(edge_ctc("classify-run", run, "--engines", place), 66, run, "no engine was ever built into it")
+
+
+@pytest.mark.parametrize("part", ["means", f"means/{CPU}"])
+def test_a_link_whose_disk_is_not_mounted_does_not_call_on_the_cpu(
+    edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path, part: str
+) -> None:
+    build(edge_ctc, checkpoint, engines)
+    shutil.rmtree(engines / part)
+    (engines / part).symlink_to("/nowhere")
+    finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint, "--engines", engines)
+    assert_refused(finished, 73, run, str(engines / part), "mount what it points to")
+
+
+def test_the_command_that_is_advised_builds_the_checkpoint_that_was_asked_for(
+    edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path, tmp_path: Path
+) -> None:
+    build(edge_ctc, checkpoint, engines)
+    retrained = copy_of(checkpoint, tmp_path / "retrained", notice="again")
+    command = ("classify-run", run, "--checkpoint", retrained, "--engines", engines)
+    refused = edge_ctc(*command, "--stale-engine", "refuse")
+    advised = f"edge-ctc build-engine {retrained} --runtime onnxruntime --precision fp32 --max-batch 64 --out {engines}"
+    assert_refused(refused, 69, run, advised)
+    assert edge_ctc(*advised.split()[1:]).code == 0
+    assert edge_ctc(*command, "--stale-engine", "refuse").code == 0
+
+
+@pytest.mark.parametrize("error", [UnavailableError("no GPU"), ResultsHeldError("another edge-ctc writes here")])
+def test_what_passes_leaves_no_note(
+    edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    put_engine(engines, checkpoint, runtime_version="0.1")
+    command = ("classify-run", run, "--checkpoint", checkpoint, "--engines", engines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_ctc.build.compile_for", fail)
+        assert edge_ctc(*command).code in (69, 75)
+    assert edge_ctc(*command).code == 0
+
+
+def test_a_service_manager_that_ends_a_rebuilding_does_not_forbid_it_for_good(
+    edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path
+) -> None:
+    put_engine(engines, checkpoint, runtime_version="0.1")
+    before = files_of(engines)
+    ended_by_it = (
+        "import os, signal, time; from edge_ctc import build, cli; "
+        "build.compile_for = lambda *_: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(5)); cli.main()"
+    )
+    command = ("classify-run", run, "--checkpoint", checkpoint, "--engines", engines)
+    ended = subprocess.run([sys.executable, "-c", ended_by_it, *map(str, command)], capture_output=True, check=False)
+    assert ended.returncode == 143
+    assert files_of(engines) == before
+    assert edge_ctc(*command).code == 0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -356,6 +421,7 @@ def test_a_run_that_the_cpu_called_is_called_again_by_the_engine_and_the_former_
     edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path
 ) -> None:
     engines.mkdir()
+    (engines / ".installation").write_text("of an engine that was removed")
     command = ("classify-run", run, "--checkpoint", checkpoint, "--engines", engines)
     assert edge_ctc(*command).code == 0
     former = (run.parent / "run.ctc-calls.csv").read_bytes()

@@ -8,7 +8,7 @@ from edge_ctc import __version__
 from edge_ctc.cli.building import build, engine_commands
 from edge_ctc.cli.calling import candidates, classify_runs
 from edge_ctc.cli.doctoring import doctor
-from edge_ctc.cli.exits import collect_rarely, run_app
+from edge_ctc.cli.exits import collect_rarely, end_as_if_interrupted, run_app
 from edge_ctc.cli.exporting import probe, profile_commands
 from edge_ctc.cli.simulating import simulate
 
@@ -31,6 +31,7 @@ app.command()(doctor)
 def main() -> None:
     """The `edge-ctc` command."""
     collect_rarely()
+    end_as_if_interrupted()
     run_app(app, "edge-ctc")
 
 

@@ -1,5 +1,6 @@
 """`edge-ctc build-engine` and `edge-ctc engine list | verify | rollback`."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,11 +12,11 @@ from edge_ctc import durable
 from edge_ctc.build import Order, build_engine
 from edge_ctc.checkpoint import open_checkpoint
 from edge_ctc.cli.exits import ExitCode
-from edge_ctc.cli.options import ENGINES_VARIABLE, EnginesOption, ProfileOption, engines_dir
+from edge_ctc.cli.options import ENGINES_VARIABLE, EnginesOption, ProfileOption, engines_dir, named_folder
 from edge_ctc.console.building import BuildLines, print_built, print_engines, print_rolled_back, print_verified
 from edge_ctc.engine.installed import rollback
 from edge_ctc.engine.onnx_cpu import MAX_BATCH
-from edge_ctc.engine.places import default_engines_dir, find_engines
+from edge_ctc.engine.places import default_engines_dir, engine_path, find_engines, kind_of
 from edge_ctc.engine.runtimes import Runtime
 from edge_ctc.engine_choice import verify_engine
 from edge_ctc.errors import InputMissingError
@@ -67,7 +68,7 @@ def build(
         runtime=runtime,
         precision=precision,
         max_batch=max_batch,
-        engines_dir=absolute(out or default_engines_dir()),
+        engines_dir=absolute(named_folder(out, "--out") or default_engines_dir()),
         checks=tuple(dict.fromkeys(absolute(run) for run in check or ())),
         profile=None if profile is None else load_profile(profile),
         command=shlex.join(["edge-ctc", *sys.argv[1:]]),
@@ -79,6 +80,9 @@ def build(
 
 
 EngineArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an engine.")]
+CheckpointOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Its checkpoint, where it was moved since the engine was built.")
+]
 
 
 @engine_commands.command("list")
@@ -91,27 +95,25 @@ def list_engines(engines: EnginesOption = None) -> None:
 @engine_commands.command()
 def verify(
     engine: EngineArgument,
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Its checkpoint, where it was moved since the engine was built.")
-    ] = None,
+    checkpoint: CheckpointOption = None,
 ) -> None:
     """Prove an engine once more: every byte, this machine, its answers to the reference cells.
 
     Ends with 0 where it is proved here; 65 where a file changed, which is named; 69 where it is whole, but there is no
     GPU, or another than it was built for; 70 where its answers are off.
     """
-    print_verified(*verify_engine(absolute(engine), checkpoint))
+    print_verified(*verify_engine(engine, checkpoint))
 
 
 @engine_commands.command("rollback")
-def roll_back(engine: EngineArgument) -> None:
+def roll_back(engine: EngineArgument, checkpoint: CheckpointOption = None) -> None:
     """Bring back the engine that stood in DIR before, and verify it; the present one is kept in its place.
 
     Ends as `verify` does: an engine that was brought back and does not fit this machine any more ends with 69.
     """
-    folder = absolute(engine)
-    if not folder.parent.is_dir():
+    folder = engine_path(engine)
+    if kind_of(folder) is None or not os.path.isdir(folder.parent):
         raise InputMissingError(f"{folder}: no such engine; `edge-ctc engine list` shows those that there are")
     with durable.sole_writer(folder.parent):
         print_rolled_back(rollback(folder))
-    print_verified(*verify_engine(folder, None))
+    print_verified(*verify_engine(folder, checkpoint))

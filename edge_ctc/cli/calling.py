@@ -82,7 +82,9 @@ def classify_runs(
             Request(run, loaded, checkpoint, place, csv) for run, place in _folders(runs or [], export, loaded, out)
         ]
         named = [request.run for request in asked]
-        setting = EngineSetting(_named(engine), engines_dir(engines), stale_engine)
+        wanted = _wanted(engine)
+        # Where an engine is named, no folder of engines is looked into, and it need not be there.
+        setting = EngineSetting(wanted, engines_dir(engines if wanted is None else None), stale_engine)
         with (
             BuildLines() as building,
             OpenModels(EngineChooser(setting, building)) as models,
@@ -101,7 +103,7 @@ def classify_runs(
     return code
 
 
-def _named(engine: str | None) -> Path | Literal["cpu"] | None:
+def _wanted(engine: str | None) -> Path | Literal["cpu"] | None:
     if engine == "":
         raise typer.BadParameter("--engine is empty; name the folder of a built engine, or cpu")
     return CPU if engine == CPU else None if engine is None else absolute(Path(engine))

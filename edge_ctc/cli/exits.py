@@ -1,6 +1,7 @@
 """How a command ends: the one place where errors become exit codes."""
 
 import gc
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -74,6 +75,16 @@ def collect_rarely() -> None:
     """
     gc.freeze()
     gc.set_threshold(_RECORDS_PER_COLLECTION)
+
+
+def end_as_if_interrupted() -> None:
+    """Let SIGTERM, or a terminal that closes, end the process as an interrupt does: nothing half done is left."""
+
+    def end(signum: int, _frame: object) -> NoReturn:
+        sys.exit(128 + signum)
+
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, end)
 
 
 def run_app(commands: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edge_ctc.engine.places import default_engines_dir
+from edge_ctc.engine.places import default_engines_dir, is_engines_dir
 from edge_ctc.errors import InputMissingError
 from edge_ctc.exports.listing import absolute
 
@@ -41,12 +41,22 @@ OutOption = Annotated[
 ]
 
 
+def named_folder(named: Path | None, option: str) -> Path | None:
+    """As named; an empty name, which would stand for the folder one happens to be in, is wrong usage."""
+    if named is not None and not named.name:
+        raise typer.BadParameter(f"{option} is empty; name a folder")
+    return named
+
+
 def engines_dir(named: Path | None) -> Path:
     """The folder that was named, or the default one, which alone may be absent: then no engine was built.
 
     Raises:
-        InputMissingError: the folder that was named is not there.
+        InputMissingError: no engine was ever built into the folder that was named.
     """
-    if named is not None and not named.is_dir():
-        raise InputMissingError(f"{named}: no such folder of engines; look at the path, or mount it")
-    return absolute(named or default_engines_dir())
+    folder = named_folder(named, "--engines")
+    if folder is None:
+        return default_engines_dir()
+    if not is_engines_dir(folder):
+        raise InputMissingError(f"{folder}: no engine was ever built into it; look at the path, or mount it")
+    return absolute(folder)

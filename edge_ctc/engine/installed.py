@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge_ctc import durable
-from edge_ctc.engine.places import engines_dir_of, failed_rebuild_of, former_of
+from edge_ctc.engine.places import INSTALLATION, engine_path, engines_dir_of, failed_rebuild_of, former_of
 from edge_ctc.engine.record import EngineRecord
 from edge_ctc.errors import EngineSpoiltError, InputMissingError, ResultsError
 
@@ -23,7 +23,6 @@ TIMING_CACHE = "timing.cache"
 RECORD = "engine.json"
 
 _TEMP_MARK = ".tmp-"
-_INSTALLATION = ".installation"
 _MACHINE_ID = Path("/etc/machine-id")
 _MAX_BYTES = 4 << 30
 _MAX_RECORD_BYTES = 1 << 20
@@ -57,8 +56,7 @@ def read_engine(folder: Path) -> InstalledEngine:
         ResultsError: what an install that was cut short left cannot be mended.
         ResultsHeldError: that is just now being mended, or another engine installed, by another process.
     """
-    with contextlib.suppress(ValueError):  # of a name that no file can have, which opening it tells
-        folder = Path(os.path.realpath(folder))
+    folder = engine_path(folder)
     _mend_if_cut(folder)
     with _opened(folder) as handle:
         record = _record(folder, handle)
@@ -139,7 +137,8 @@ def install(folder: Path, record: EngineRecord, plan: bytes, timing_cache: bytes
     of both.
 
     Raises:
-        ResultsError: it cannot be written; what stood there still stands.
+        ResultsError: it cannot be written. What stood there still stands, or, if only the last tidying failed, the
+            new one does.
     """
     engine = InstalledEngine(folder, record.sealed(_key(engines_dir_of(folder), make=True)), plan, timing_cache)
     _appear(engine)
@@ -156,7 +155,7 @@ def rollback(folder: Path) -> InstalledEngine:
     """
     former = former_of(folder)
     mend(folder)
-    if not former.is_dir():
+    if not os.path.isdir(former):
         raise InputMissingError(f"{former}: there is no former engine to go back to")
     engine = replace(read_engine(former), folder=folder)
     _appear(engine)
@@ -187,6 +186,7 @@ def _appear(engine: InstalledEngine) -> None:
                 _mend(folder)
             raise
         failed_rebuild_of(folder).unlink(missing_ok=True)
+        durable.mend(failed_rebuild_of(folder))
 
 
 def _staged(folder: Path, contents: Mapping[str, bytes]) -> Path:
@@ -200,8 +200,8 @@ def _staged(folder: Path, contents: Mapping[str, bytes]) -> Path:
 def _make_current(temp: Path, folder: Path) -> None:
     """Former one aside, current one to former, `temp` to current. `_mend` undoes what was cut before the last step."""
     former = former_of(folder)
-    if folder.is_dir():
-        if former.is_dir():
+    if os.path.isdir(folder):
+        if os.path.isdir(former):
             former.rename(_oldest_of(folder))
         folder.rename(former)
     temp.rename(folder)
@@ -211,18 +211,16 @@ def _make_current(temp: Path, folder: Path) -> None:
 
 def _mend_if_cut(folder: Path) -> None:
     """`_mend` for readers, who hold no lock yet."""
-    with contextlib.suppress(OSError):
-        if folder.is_dir() or not former_of(folder).is_dir():
-            return
+    if not os.path.isdir(folder) and os.path.isdir(former_of(folder)):
         with durable.sole_writer(folder.parent):
             mend(folder)
 
 
 def _mend(folder: Path) -> None:
     former, oldest = former_of(folder), _oldest_of(folder)
-    if not folder.is_dir() and former.is_dir():
+    if not os.path.isdir(folder) and os.path.isdir(former):
         former.rename(folder)
-    if oldest.is_dir() and not former.is_dir():
+    if os.path.isdir(oldest) and not os.path.isdir(former):
         oldest.rename(former)
     with os.scandir(folder.parent) as entries:
         left = [Path(entry) for entry in entries if entry.name.startswith(f".{folder.name}{_TEMP_MARK}")]
@@ -237,7 +235,7 @@ def _oldest_of(folder: Path) -> Path:
 
 def _key(engines_dir: Path, *, make: bool = False) -> bytes:
     """What the seals of this installation are made with: of the folder and of the machine, so that copies differ."""
-    path = engines_dir / _INSTALLATION
+    path = engines_dir / INSTALLATION
     if make and not path.exists():
         with durable.sole_writer(engines_dir):
             durable.mend(path)

@@ -13,22 +13,35 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from edge_ctc.engine.runtimes import Machine
+from edge_ctc.checkpoint import NAME
+from edge_ctc.engine.runtimes import Machine, Runtime
 from edge_ctc.errors import ResultsError
 from edge_ctc.network import Precision
+
+INSTALLATION = ".installation"
+"""File that binds an ENGINES_DIR's engines to it and to the machine."""
 
 _FORMER = ".former"
 _OUR_NAME = re.compile("(tensorrt|tensorrt-rtx|onnxruntime)-(fp32|fp16)-([a-z0-9-]+)$")
 
 
 def default_engines_dir() -> Path:
-    """`$STATE_DIRECTORY/engines` under systemd, else in the user's state folder."""
-    if service := os.environ.get("STATE_DIRECTORY"):
-        return Path(service.split(":")[0]) / "engines"
-    # Path.home() raises for a user without a home, who may well call on the CPU.
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111
+    """`$STATE_DIRECTORY/engines` under systemd, else in the user's state folder; relative settings are not heeded."""
+    service = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if service.startswith("/"):
+        return Path(service) / "engines"
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not state.startswith("/"):
+        # Path.home() raises for a user without a home, who may well call on the CPU.
+        state = os.path.expanduser("~/.local/state")  # noqa: PTH111
     return Path(state) / "edge-ctc" / "engines"
+
+
+def is_engines_dir(folder: Path) -> bool:
+    """Whether an engine was ever built into `folder`."""
+    return os.path.isfile(folder / INSTALLATION)
 
 
 def engine_folder(engines_dir: Path, checkpoint: str, machine: Machine, precision: Precision) -> Path:
@@ -46,25 +59,40 @@ class Kind:
         target: as `Machine.target`.
     """
 
-    runtime: str
-    precision: str
+    runtime: Runtime
+    precision: Precision
     target: str
 
 
 def kind_of(folder: Path) -> Kind | None:
     """By the name of the folder alone; None where it is no engine's."""
     found = _OUR_NAME.match(folder.name)
-    return None if found is None else Kind(*found.groups())
+    if found is None:
+        return None
+    runtime, precision, target = found.groups()
+    return Kind(cast("Runtime", runtime), cast("Precision", precision), target)
+
+
+def engine_path(named: Path) -> Path:
+    """The folder of an engine as somebody named it: absolute, and where the name is a link, what it points to.
+
+    Links further up stay, since an ENGINES_DIR may have its parts on several disks.
+    """
+    try:
+        path = Path(os.path.abspath(named))
+        return Path(os.path.realpath(path)) if path.is_symlink() else path
+    except (OSError, ValueError):
+        return named  # a name that no file can have; opening it tells
 
 
 def engines_dir_of(folder: Path) -> Path:
     """The ENGINES_DIR in which an engine's folder lies."""
-    return folder.parents[1]
+    return folder.parent.parent
 
 
 def former_of(folder: Path) -> Path:
     """Where the engine that stood in `folder` before is kept."""
-    return folder.with_name(folder.name + _FORMER)
+    return folder.parent / f"{folder.name}{_FORMER}"
 
 
 def failed_rebuild_of(folder: Path) -> Path:
@@ -75,26 +103,33 @@ def failed_rebuild_of(folder: Path) -> Path:
 def find_engines(engines_dir: Path, checkpoint: str | None = None) -> list[Path]:
     """Folders of installed engines in their order, of one checkpoint by its name or of all, without former ones.
 
-    A folder of another name than ours is no engine.
+    What has another name than ours is no engine. What has one and is no folder, a link whose disk is not mounted for
+    instance, is an error: taking it for nothing would call on the CPU.
 
     Raises:
         ResultsError: a folder cannot be read.
     """
-    try:
-        names = [checkpoint] if checkpoint else sorted(os.listdir(engines_dir))
-        return [
-            folder
-            for name in names
-            if not name.startswith(".") and (engines_dir / name).is_dir()
-            for folder in _engines_in(engines_dir / name)
-        ]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ResultsError(f"{engines_dir}: cannot be read ({error.strerror}); look at its rights") from error
+    names = [checkpoint] if checkpoint else [name for name in _listed(engines_dir) if re.match(NAME, name)]
+    folders = [engines_dir / name for name in names]
+    return [engine for folder in folders if not os.path.isfile(folder) for engine in _engines_in(folder)]
 
 
 def _engines_in(folder: Path) -> list[Path]:
-    names = {name.removesuffix(_FORMER) for name in os.listdir(folder) if not name.startswith(".")}
-    folders = [folder / name for name in sorted(names) if kind_of(folder / name)]
-    return [one for one in folders if one.is_dir() or former_of(one).is_dir()]
+    ours = [
+        folder / name.removesuffix(_FORMER) for name in _listed(folder) if kind_of(Path(name.removesuffix(_FORMER)))
+    ]
+    for engine in ours:
+        if os.path.lexists(engine) and not os.path.isdir(engine):
+            raise ResultsError(f"{engine}: no folder; mount what it points to, or remove it")
+    return sorted(set(ours))
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError as error:
+        if os.path.lexists(folder):
+            raise ResultsError(f"{folder}: points to nothing; mount what it points to, or remove it") from error
+        return []
+    except OSError as error:
+        raise ResultsError(f"{folder}: cannot be read ({error.strerror}); look at its rights") from error

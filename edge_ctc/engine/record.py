@@ -91,10 +91,12 @@ class EngineRecord(StrictModel):
         """As it stands in every call: another plan is another engine, even where all versions are the same."""
         return f"{self.machine.description(self.precision)} {self.plan_sha256[:12]}"
 
-    def build_command(self, engines_dir: Path) -> str:
-        """What builds it again, to be typed."""
+    def build_command(self, engines_dir: Path, checkpoint: Path | None = None) -> str:
+        """What builds it again, to be typed, from `checkpoint` where that is not where it was."""
         options = ["--runtime", self.runtime, "--precision", self.precision, "--max-batch", str(self.max_batch)]
-        return shlex.join(["edge-ctc", "build-engine", self.checkpoint_folder, *options, "--out", str(engines_dir)])
+        return shlex.join(
+            ["edge-ctc", "build-engine", str(checkpoint or self.checkpoint_folder), *options, "--out", str(engines_dir)]
+        )
 
     def sealed(self, key: bytes) -> "EngineRecord":
         """With the seal of the installation whose key this is."""
@@ -115,6 +117,7 @@ class EngineRecord(StrictModel):
         """
         built = self.machine
         pairs = (
+            ("runtime", built.runtime, machine.runtime),
             ("runtime version", built.runtime_version, machine.runtime_version),
             ("GPU", built.gpu_name, machine.gpu_name),
             ("compute capability", built.compute_capability, machine.compute_capability),
