@@ -80,8 +80,13 @@ $(COLLECT)/.ready:
 	$(PYTHON) -m venv $(COLLECT)
 	$(COLLECT)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary pycuda --dest $(COLLECT) 'pycuda>=2024.1'
 	tar -xzf $(COLLECT)/pycuda-*.tar.gz -C $(COLLECT)/source --strip-components=1
-	$(COLLECT)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(COLLECT)/wheel $(COLLECT)/source
+	$(COLLECT)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(COLLECT)/wheel $(COLLECT)/source || { echo "PyCUDA does not compile; where the log says 'cannot find -lcuda', docs/install.md says what to do"; exit 1; }
 	touch $@
+
+# Make stops at a misspelt extra: pip would leave it out and collect the rest without a word.
+ifeq ($(filter $(EXTRA),tensorrt tensorrt-rtx),)
+$(error EXTRA is $(EXTRA): expected tensorrt or tensorrt-rtx)
+endif
 
 wheelhouse: $(COLLECT)/.ready ## every wheel for a PC without internet and compiler, with hashes, for docs/install.md
 	rm -rf $(WHEELHOUSE)
@@ -99,6 +104,7 @@ wheelhouse-hashes:
 
 wheelhouse-check: ## install from the wheelhouse alone, with nothing else on PATH, and call a run with it
 	rm -rf $(OFFLINE)
+	@test -d $(WHEELHOUSE) || { echo "$(WHEELHOUSE): not there; make wheelhouse first"; exit 1; }
 	cd $(WHEELHOUSE) && sha256sum --check --quiet SHA256SUMS
 	$(PYTHON) -m venv $(OFFLINE)
 	cd $(WHEELHOUSE) && env -i HOME=$(abspath $(OFFLINE)) PATH=$(abspath $(OFFLINE))/bin PIP_CONFIG_FILE=/dev/null \

@@ -11,7 +11,7 @@ from edge_ctc.exports.run_table import read_run_table
 from edge_ctc.models import OpenModels
 from edge_ctc.parity import Parity
 from edge_ctc.pipeline import CellReader, evaluate
-from edge_ctc.plan import Plan, Request, check_same_run, is_current, make_plan, vanished
+from edge_ctc.plan import Plan, Request, check_same_run, is_current, is_same_model, make_plan, vanished
 from edge_ctc.results.calls import ranked
 from edge_ctc.results.commit import ResultPlace, commit, read_mended, utc_now
 from edge_ctc.results.manifest import Manifest
@@ -43,6 +43,9 @@ class Reporter(Protocol):
 
     def put_aside(self, edited: Path) -> None:
         """The calls that stood there were changed by somebody after they were committed; they are kept in `edited`."""
+
+    def called_before(self, former: Manifest) -> None:
+        """By another checkpoint, profile, engine or version; it is called again, and those calls are kept."""
 
     def started(self, cells: int, reused: int) -> None:
         """`cells` will be computed, `reused` rows are taken from the former calls."""
@@ -77,6 +80,8 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
 
 def _call(plan: Plan, models: OpenModels, former: Manifest | None, reporter: Reporter) -> Manifest:
     started, clock = utc_now(), time.monotonic()
+    if former is not None and not is_same_model(plan, former):
+        reporter.called_before(former)
     table = read_run_table(plan.run, plan.profile.profile)
     cells = [*plan.cells, *table.without_images.values()]
     maker = RowMaker.of(plan, table, started)

@@ -134,10 +134,10 @@ def _found(engines_dir: Path, checkpoint: Checkpoint) -> InstalledEngine | None:
     proved = {folder: kind for folder, kind in kinds.items() if kind.target != PORTABLE}
     if not proved:
         return read_engine(next(iter(kinds))) if kinds else None
-    if len({(kind.runtime, kind.precision) for kind in proved.values()}) > 1:
+    if len({(kind.runtime, kind.precision) for kind in kinds.values()}) > 1:
         raise ConfigError(
-            f"several engines are built for {checkpoint.name}: {', '.join(map(str, proved))}; "
-            "name one with --engine, or remove the others with what has .former behind their names"
+            f"several engines are built for {checkpoint.name}: {', '.join(map(str, kinds))}; "
+            "name one with --engine, or remove the others: `edge-ctc engine remove DIR`"
         )
     if len(proved) == 1:
         return read_engine(next(iter(proved)))
@@ -161,7 +161,8 @@ def _refuse_unproven(engine: InstalledEngine) -> None:
         command = engine.record.build_command(engines_dir_of(engine.folder))
         raise UnavailableError(
             f"{engine.folder}: whole, but never proved on a GPU, so it calls nothing; build it on the machine that "
-            f"is to run it: `{command}`, or call with --engine cpu"
+            f"is to run it: `{command}`; or call with --engine cpu; or remove it: `edge-ctc engine remove "
+            f"{engine.folder}`"
         )
 
 
@@ -216,6 +217,7 @@ def verify_engine(folder: Path, checkpoint: Path | None) -> tuple[InstalledEngin
         EngineSpoiltError: a file changed since it was built; the message names it.
         InputMissingError: there is no such engine, or its checkpoint is not there.
         CheckpointError: the checkpoint is spoilt.
+        ConfigError: it is another one.
         UnavailableError: it is whole, but cannot be proved here, or was never proved.
         EngineError: it gives other answers.
         ResultsError, ResultsHeldError: as `read_engine`.
@@ -231,6 +233,8 @@ def verify_engine(folder: Path, checkpoint: Path | None) -> tuple[InstalledEngin
         opened = open_checkpoint(checkpoint or Path(record.checkpoint_folder))
     except InputMissingError as error:
         raise InputMissingError(f"{error}, where it lies now, with --checkpoint") from error
+    if opened.name != record.checkpoint:
+        raise ConfigError(f"{opened.folder}: is {opened.name}, expected {record.checkpoint}, as the engine was built")
     if mismatches := record.mismatches(machine, opened):
         raise UnavailableError(
             f"{engine.folder}: whole, but it does not fit here: {'; '.join(mismatches)}; build it again: "

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import stat
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from edge_ctc.checkpoint import MODEL_FP16
 from edge_ctc.engine import installed, runtimes
 from edge_ctc.engine.installed import read_engine
 from edge_ctc.engine.places import former_of
+from edge_ctc.errors import UnavailableError
 from edge_ctc.parity import reference_logits
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc, Finished
@@ -350,9 +352,9 @@ def test_rollback_brings_the_former_engine_back_and_again_the_newer_one(
     old, new = read_engine(former_of(folder)).record, read_engine(folder).record
     finished = edge_ctc("engine", "rollback", folder)
     assert finished.code == 0
-    back, proved = finished.out.splitlines()
+    proved, back = finished.out.splitlines()
+    assert proved.startswith(f"{former_of(folder)}: proved here")
     assert back == f"{folder}: now {old.description}, built {old.built_at_utc}"
-    assert proved.startswith(f"{folder}: proved here")
     assert read_engine(folder).record == old
     assert edge_ctc("engine", "rollback", folder).code == 0
     assert read_engine(folder).record == new
@@ -413,8 +415,82 @@ def test_while_another_process_builds_nothing_is_rolled_back(
     edge_ctc: EdgeCtc, checkpoint: Path, engines: Path
 ) -> None:
     build(edge_ctc, checkpoint, engines)
+    build(edge_ctc, checkpoint, engines)
+    before = files_of(engines)
     with durable.sole_writer(engines / "means"):
-        assert edge_ctc("engine", "rollback", engines / "means" / CPU).code == 75
+        for verb in ("rollback", "remove"):
+            assert edge_ctc("engine", verb, engines / "means" / CPU).code == 75
+    assert files_of(engines) == before
+
+
+def test_a_former_engine_that_does_not_fit_here_is_not_brought_back(
+    edge_ctc: EdgeCtc, checkpoint: Path, engines: Path
+) -> None:
+    put_engine(engines, checkpoint, runtime_version="0.1")
+    build(edge_ctc, checkpoint, engines)
+    before = files_of(engines)
+    finished = edge_ctc("engine", "rollback", engines / "means" / CPU)
+    assert finished.code == 69
+    assert "runtime version: built for 0.1" in finished.err
+    assert files_of(engines) == before
+
+
+def test_a_spoilt_engine_is_not_kept_at_the_cost_of_a_sound_former_one(
+    edge_ctc: EdgeCtc, checkpoint: Path, engines: Path
+) -> None:
+    folder = engines / "means" / CPU
+    for _ in range(2):
+        build(edge_ctc, checkpoint, engines)
+    former = read_engine(former_of(folder)).record
+    (folder / "engine.plan").write_bytes(b"spoilt")
+    build(edge_ctc, checkpoint, engines)
+    assert read_engine(former_of(folder)).record == former
+    assert edge_ctc("engine", "rollback", folder).code == 0
+
+
+def test_an_engine_is_removed_with_its_former_one(edge_ctc: EdgeCtc, checkpoint: Path, engines: Path) -> None:
+    folder = engines / "means" / CPU
+    for _ in range(2):
+        build(edge_ctc, checkpoint, engines)
+    finished = edge_ctc("engine", "remove", folder)
+    assert (finished.code, finished.out) == (0, f"{folder}: removed, and its former one\n")
+    assert list((engines / "means").iterdir()) == []
+    assert edge_ctc("engine", "remove", folder).code == 66
+    assert edge_ctc("engine", "remove", "/").code == 66
+
+
+def test_an_engine_is_not_verified_with_another_checkpoint(
+    edge_ctc: EdgeCtc, checkpoint: Path, small: Path, engines: Path, tmp_path: Path
+) -> None:
+    build(edge_ctc, checkpoint, engines)
+    other = copy_of(small, tmp_path / "other", name="other")
+    finished = edge_ctc("engine", "verify", engines / "means" / CPU, "--checkpoint", other)
+    assert finished.code == 78
+    assert "expected means" in finished.err
+
+
+def test_what_travels_with_the_program_is_built_by_its_name(edge_ctc: EdgeCtc, engines: Path) -> None:
+    finished = edge_ctc("build-engine", "reference-bf", "--runtime", "onnxruntime", "--out", engines)
+    assert finished.code == 0
+    assert f"classify-run looks there with --engines {engines}" in finished.out
+
+
+@pytest.mark.parametrize(
+    ("present", "taken"), [(["tensorrt-rtx"], "tensorrt-rtx"), (["tensorrt", "tensorrt-rtx"], "tensorrt")]
+)
+def test_without_a_runtime_the_installed_tensorrt_is_taken(
+    monkeypatch: pytest.MonkeyPatch, present: list[str], taken: str
+) -> None:
+    def version(distribution: str) -> str:
+        if distribution not in present:
+            raise PackageNotFoundError(distribution)
+        return "11.4"
+
+    monkeypatch.setattr(runtimes, "version", version)
+    assert runtimes.installed_gpu_runtime() == taken
+    present.clear()
+    with pytest.raises(UnavailableError, match="neither tensorrt nor tensorrt-rtx is installed"):
+        runtimes.installed_gpu_runtime()
 
 
 def test_a_refusal_of_the_gate_is_told_in_plain_lines(edge_ctc: EdgeCtc, small: Path, engines: Path) -> None:

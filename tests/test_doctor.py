@@ -24,7 +24,7 @@ from edge_ctc.doctor.mounts import Mount, mount_of, parse_mounts, read_mounts
 from edge_ctc.doctor.places import LITTLE_BYTES, TOO_LITTLE_BYTES, disk_findings, export_finding, results_finding
 from edge_ctc.engine.cuda import Device
 from edge_ctc.engine.installed import InstalledEngine, install, read_engine
-from edge_ctc.engine.places import find_engines, former_of
+from edge_ctc.engine.places import failed_rebuild_of, find_engines, former_of
 from edge_ctc.engine.runtimes import Machine, Runtime, this_machine
 from edge_ctc.errors import EngineError, UnavailableError
 from edge_ctc.simulate import Layout, write_run
@@ -144,7 +144,7 @@ def test_it_leaves_everything_as_it_was(edge_ctc: EdgeCtc, run: Path, tmp_path: 
 
     before = state()
     engines, out = tmp_path / "no" / "engines", tmp_path / "no" / "results"
-    assert edge_ctc("doctor", "--export", run.parent, "--out", out, "--engines", engines).code == 0
+    assert edge_ctc("doctor", "--export", run.parent, "--out", out, "--engines", engines).code == 2
     assert state() == before
 
 
@@ -258,7 +258,7 @@ def test_an_engine_of_another_runtime_version_or_checkpoint_fits_no_more(
 ) -> None:
     folder = installed(engines).folder
     found = engine_lines(engines, lambda runtime: Machine(runtime, "0.1"))[folder.name]
-    assert (found.status, found.mend[:14]) == ("fault", "build it anew:")
+    assert (found.status, found.mend.split(":")[0]) == ("fault", "classify-run builds it anew; by hand")
     assert "runtime version: built for 1." in found.found
     assert ", now 0.1" in found.found
     other = shutil.copytree(checkpoint, tmp_path / "other")
@@ -285,11 +285,25 @@ def test_of_several_engines_that_fit_one_must_be_named(engines: Path) -> None:
 
 def test_an_engine_that_was_never_proved_is_a_fault_unless_another_fits(engines: Path) -> None:
     proved = installed(engines).folder
-    beside(engines, "tensorrt-rtx-fp32-portable", runtime="tensorrt-rtx", state="unproven", parity=None)
-    assert engine_lines(engines)["tensorrt-rtx-fp32-portable"].status == "warning"
+    beside(engines, "onnxruntime-fp32-portable", state="unproven", parity=None)
+    assert engine_lines(engines)["onnxruntime-fp32-portable"].status == "warning"
     shutil.rmtree(proved)
-    found = engine_lines(engines)["tensorrt-rtx-fp32-portable"]
+    found = engine_lines(engines)["onnxruntime-fp32-portable"]
     assert (found.status, "never proved" in found.found, "--engine cpu" in found.mend) == ("fault", True, True)
+
+
+def test_a_folder_of_engines_that_is_named_and_holds_none_is_a_fault(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
+    ended = edge_ctc("doctor", "--engines", tmp_path)
+    assert "no engine was ever built into it" in only(ended.out, "engine")[0]
+    assert ended.code == 2
+
+
+def test_a_rebuilding_that_ended_badly_is_told_with_the_command_that_tries_it_again(engines: Path) -> None:
+    folder = installed(engines).folder
+    failed_rebuild_of(folder).write_text("tried")
+    found = engine_lines(engines, lambda runtime: Machine(runtime, "0.1"))[folder.name]
+    assert "building it anew ended badly" in found.found
+    assert found.mend == f"`{installed(engines).record.build_command(engines)}`"
 
 
 def test_an_engine_whose_gpu_is_gone_cannot_run(engines: Path) -> None:
@@ -496,7 +510,7 @@ def test_everything_on_a_share_that_does_not_answer_is_a_fault_and_the_rest_is_t
     def look(folder: Path) -> Seen | None:
         return None if folder.is_relative_to(share) else look_at(folder)
 
-    asked = Question(share / "exports", share / "out", share / "checkpoint", share / "engines")
+    asked = Question(share / "exports", share / "out", share / "checkpoint", share / "engines", engines_named=False)
     found = examine(asked, look)
     silent = [finding for finding in found if "does not answer" in finding.found]
     assert [one.name for one in silent] == ["engine", "checkpoint", "disk", "disk", "export", "results"]
@@ -513,7 +527,7 @@ def test_a_folder_is_asked_once_whoever_wants_to_know(tmp_path: Path) -> None:
         asked.append(folder)
         return look_at(folder)
 
-    examine(Question(tmp_path, None, None, tmp_path), look)
+    examine(Question(tmp_path, None, None, tmp_path, engines_named=False), look)
     assert len(asked) == len(set(asked))
 
 

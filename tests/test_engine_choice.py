@@ -240,16 +240,6 @@ def test_cpu_overrides_the_engine_that_was_built(edge_ctc: EdgeCtc, checkpoint: 
     assert manifest_of(run)["engine"] == this_machine("onnxruntime").description("fp32")
 
 
-def test_a_folder_named_cpu_can_be_named(
-    edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = build(edge_ctc, checkpoint, engines)
-    shutil.move(folder, folder.with_name("cpu"))
-    monkeypatch.chdir(folder.parent)
-    assert edge_ctc("classify-run", run, "--engine", "./cpu").code == 0
-    assert manifest_of(run)["engine_plan_sha256"] is not None
-
-
 def test_of_two_engines_that_fit_one_must_be_named(
     edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path
 ) -> None:
@@ -327,13 +317,15 @@ def test_an_engine_of_the_cpu_that_was_never_proved_calls_nothing_either(
     assert_refused(edge_ctc("classify-run", run, "--engine", folder), 69, run, "never proved")
 
 
-def test_beside_an_unproven_engine_the_proved_one_is_taken(
+def test_beside_an_unproven_engine_that_of_the_cpu_does_not_step_in_silently(
     edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path
 ) -> None:
-    put_engine(engines, checkpoint, runtime="tensorrt-rtx", **UNPROVEN)
-    folder = build(edge_ctc, checkpoint, engines)
-    assert edge_ctc("classify-run", run, "--checkpoint", checkpoint, "--engines", engines).code == 0
-    assert manifest_of(run)["engine_plan_sha256"] == manifest_plan(folder)
+    unproven = put_engine(engines, checkpoint, runtime="tensorrt-rtx", **UNPROVEN)
+    build(edge_ctc, checkpoint, engines)
+    command = ("classify-run", run, "--checkpoint", checkpoint, "--engines", engines)
+    assert_refused(edge_ctc(*command), 78, run, str(unproven), "engine remove DIR")
+    assert edge_ctc("engine", "remove", unproven).code == 0
+    assert edge_ctc(*command).code == 0
 
 
 @pytest.mark.parametrize("file", ["engine.plan", "engine.json"])
@@ -549,7 +541,7 @@ def test_beside_a_stale_engine_that_was_named_the_one_that_was_built_since_is_ta
     edge_ctc: EdgeCtc, checkpoint: Path, run: Path, engines: Path
 ) -> None:
     folder = put_engine(engines, checkpoint, runtime_version="0.1")
-    older = folder.with_name("kept")
+    older = folder.with_name("onnxruntime-fp32-kept")
     shutil.move(folder, older)
     build(edge_ctc, checkpoint, engines)
     finished = edge_ctc("classify-run", run, "--engine", older, "--stale-engine", "refuse")

@@ -255,12 +255,13 @@ def test_tensorrt_without_its_package_or_without_a_gpu_ends_with_69_and_writes_n
     edge_ctc: EdgeCtc, fake: FakeCuda, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert fake.pushed() == 0
-    ended = edge_ctc("build-engine", trained, "--out", tmp_path / "engines")
+    command = ("build-engine", trained, "--runtime", "tensorrt", "--out", tmp_path / "engines")
+    ended = edge_ctc(*command)
     assert ended.code == 69
     assert "pip install 'edge-ctc[tensorrt]'" in ended.err
     monkeypatch.setattr("edge_ctc.engine.runtimes.version", lambda _: "11.4.0.106")
     fake.devices(0)
-    ended = edge_ctc("build-engine", trained, "--out", tmp_path / "engines")
+    ended = edge_ctc(*command)
     assert ended.code == 69
     assert "no GPU" in ended.err
     assert not (tmp_path / "engines").exists()

@@ -12,30 +12,52 @@ from edge_ctc import durable
 from edge_ctc.build import Order, build_engine
 from edge_ctc.checkpoint import open_checkpoint
 from edge_ctc.cli.exits import ExitCode
-from edge_ctc.cli.options import ENGINES_VARIABLE, EnginesOption, ProfileOption, engines_dir, named_folder
-from edge_ctc.console.building import BuildLines, print_built, print_engines, print_rolled_back, print_verified
-from edge_ctc.engine.installed import rollback
+from edge_ctc.cli.options import (
+    ENGINES_VARIABLE,
+    EnginesOption,
+    ProfileOption,
+    checkpoint_folder,
+    engines_dir,
+    named_folder,
+)
+from edge_ctc.console.building import (
+    BuildLines,
+    print_built,
+    print_engines,
+    print_removed,
+    print_rolled_back,
+    print_verified,
+)
+from edge_ctc.engine.installed import rollback, uninstall
 from edge_ctc.engine.onnx_cpu import MAX_BATCH
-from edge_ctc.engine.places import default_engines_dir, engine_path, find_engines, kind_of
-from edge_ctc.engine.runtimes import Runtime
+from edge_ctc.engine.places import default_engines_dir, engine_path, find_engines, former_of, kind_of
+from edge_ctc.engine.runtimes import Runtime, installed_gpu_runtime
 from edge_ctc.engine_choice import verify_engine
 from edge_ctc.errors import InputMissingError
 from edge_ctc.exports.listing import absolute
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.network import Precision
 
+CHECKPOINT_HELP = "Folder that the trainer wrote; or reference, reference-bf: those that travel with the program."
+
 engine_commands = typer.Typer(no_args_is_help=True, help="The engines that were built on this machine.")
 
 
 def build(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Folder that the trainer wrote.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="Folder that the trainer wrote; or reference, reference-bf: those that travel with the program.",
+        ),
+    ],
     runtime: Annotated[
-        Runtime,
+        Runtime | None,
         typer.Option(
             help="tensorrt for any NVIDIA GPU; tensorrt-rtx for RTX workstations, compiles in seconds; onnxruntime for "
-            "the CPU."
+            "the CPU. Without it, tensorrt or tensorrt-rtx, whichever is installed."
         ),
-    ] = "tensorrt",
+    ] = None,
     precision: Annotated[Precision, typer.Option(help="Which of the checkpoint's graphs.")] = "fp32",
     max_batch: Annotated[int, typer.Option(min=1, max=1024, help="Cells per inference at most.")] = MAX_BATCH,
     check: Annotated[
@@ -64,8 +86,8 @@ def build(
     edge-ctc build-engine checkpoints/ours --runtime tensorrt-rtx
     """
     order = Order(
-        checkpoint=open_checkpoint(checkpoint),
-        runtime=runtime,
+        checkpoint=open_checkpoint(checkpoint_folder(checkpoint)),
+        runtime=runtime or installed_gpu_runtime(),
         precision=precision,
         max_batch=max_batch,
         engines_dir=absolute(named_folder(out, "--out") or default_engines_dir()),
@@ -107,13 +129,24 @@ def verify(
 
 @engine_commands.command("rollback")
 def roll_back(engine: EngineArgument, checkpoint: CheckpointOption = None) -> None:
-    """Bring back the engine that stood in DIR before, and verify it; the present one is kept in its place.
+    """Bring back the engine that stood in DIR before, once it is verified; the present one is kept in its place.
 
-    Ends as `verify` does: an engine that was brought back and does not fit this machine any more ends with 69.
+    Where that is not proved here, it ends as `verify` does, and nothing is changed.
     """
     folder = engine_path(engine)
-    if kind_of(folder) is None or not os.path.isdir(folder.parent):
-        raise InputMissingError(f"{folder}: no such engine; `edge-ctc engine list` shows those that there are")
+    if not os.path.isdir(former_of(folder)):
+        raise InputMissingError(f"{former_of(folder)}: there is no former engine to go back to")
+    print_verified(*verify_engine(former_of(folder), checkpoint))
     with durable.sole_writer(folder.parent):
         print_rolled_back(rollback(folder))
-    print_verified(*verify_engine(folder, checkpoint))
+
+
+@engine_commands.command()
+def remove(engine: EngineArgument) -> None:
+    """Remove an engine and the one that stood there before."""
+    folder = engine_path(engine)
+    if kind_of(folder) is None or not (os.path.isdir(folder) or os.path.isdir(former_of(folder))):
+        raise InputMissingError(f"{folder}: no such engine; `edge-ctc engine list` shows those that there are")
+    with durable.sole_writer(folder.parent):
+        uninstall(folder)
+    print_removed(folder)

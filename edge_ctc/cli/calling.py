@@ -8,7 +8,14 @@ import typer
 from edge_ctc.cells import CsvDialect
 from edge_ctc.classify import Outcome, classify_run
 from edge_ctc.cli.exits import ExitCode, exit_code
-from edge_ctc.cli.options import EnginesOption, OutOption, ProfileOption, StaleEngineOption, engines_dir
+from edge_ctc.cli.options import (
+    EnginesOption,
+    OutOption,
+    ProfileOption,
+    StaleEngineOption,
+    checkpoint_folder,
+    engines_dir,
+)
 from edge_ctc.console.building import BuildLines
 from edge_ctc.console.candidates import print_gallery, print_truth
 from edge_ctc.console.lines import progress
@@ -78,9 +85,8 @@ def classify_runs(
     named = [Path(run) for run in runs or []]
     try:
         loaded = None if profile is None else load_profile(profile)
-        asked = [
-            Request(run, loaded, checkpoint, place, csv) for run, place in _folders(runs or [], export, loaded, out)
-        ]
+        folder = None if checkpoint is None else checkpoint_folder(checkpoint)
+        asked = [Request(run, loaded, folder, place, csv) for run, place in _folders(runs or [], export, loaded, out)]
         named = [request.run for request in asked]
         wanted = _wanted(engine)
         # Where an engine is named, no folder of engines is looked into, and it need not be there.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edge_ctc.cli.exits import ExitCode
-from edge_ctc.cli.options import EnginesOption
+from edge_ctc.cli.options import EnginesOption, named_folder
 from edge_ctc.console.doctor import print_findings, print_json_findings
 from edge_ctc.doctor.examine import Question, examine
 from edge_ctc.doctor.findings import is_faultless
@@ -52,7 +52,8 @@ def doctor(
 
     Example: edge-ctc doctor --export /data/exports
     """
-    asked = Question(export, out, checkpoint, engines_dir=(engines or default_engines_dir()).absolute())
+    named = named_folder(engines, "--engines")
+    asked = Question(export, out, checkpoint, (named or default_engines_dir()).absolute(), named is not None)
     findings = examine(asked)
     (print_json_findings if as_json else print_findings)(findings)
     return ExitCode.DONE if is_faultless(findings) else ExitCode.PARTLY_DONE

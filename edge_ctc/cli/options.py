@@ -1,13 +1,16 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from edge_ctc.checkpoint import shipped_checkpoints
 from edge_ctc.engine.places import default_engines_dir, is_engines_dir
 from edge_ctc.errors import InputMissingError
 from edge_ctc.exports.listing import absolute
+from edge_ctc.plan import REFERENCE_NAMES
 
 ProfileOption = Annotated[
     str | None,
@@ -39,6 +42,12 @@ OutOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder for the results. Without it they go beside the run's folder."),
 ]
+
+
+def checkpoint_folder(named: Path) -> Path:
+    """The folder that was named; `reference` and `reference-bf` alone stand for those that travel with the program."""
+    shipped = shipped_checkpoints() / named
+    return shipped if str(named) in REFERENCE_NAMES and not os.path.isdir(named) else named
 
 
 def named_folder(named: Path | None, option: str) -> Path | None:

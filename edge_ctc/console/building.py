@@ -10,7 +10,7 @@ from typing import Self
 from edge_ctc.build import Built, Order
 from edge_ctc.console.lines import progress, say
 from edge_ctc.engine.installed import InstalledEngine, read_engine
-from edge_ctc.engine.places import former_of
+from edge_ctc.engine.places import default_engines_dir, engines_dir_of, former_of
 from edge_ctc.engine.runtimes import Machine
 from edge_ctc.errors import EdgeCtcError
 from edge_ctc.gate import flip_line
@@ -76,6 +76,8 @@ def print_built(built: Built) -> None:
     if comparison is None:
         say(f"unproven: {built.no_device}")
         say("It calls nothing. On the machine that is to run it, with its GPU and PyCUDA, run this command again.")
+        say("Until then classify-run ends with 69 for this checkpoint, or is called with --engine cpu; or remove it:")
+        say(f"edge-ctc engine remove {engine.folder}")
         return
     say(
         f"proved on {comparison.cells} cells against ONNX Runtime at fp32: largest logit difference "
@@ -84,8 +86,15 @@ def print_built(built: Built) -> None:
     )
     for flip in comparison.flips:
         say(flip_line(flip))
+    if engines_dir_of(engine.folder) != default_engines_dir():
+        say(f"classify-run looks there with --engines {engines_dir_of(engine.folder)}")
     if former_of(engine.folder).is_dir():
         say(f"the former one is kept: edge-ctc engine rollback {engine.folder}")
+
+
+def print_removed(folder: Path) -> None:
+    """An engine that is gone."""
+    say(f"{folder}: removed, and its former one")
 
 
 def print_engines(engines: Path, folders: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from edge_ctc.classify import Outcome
 from edge_ctc.console.lines import progress, say, say_error
 from edge_ctc.errors import EdgeCtcError, RunError
 from edge_ctc.plan import Plan
+from edge_ctc.results.manifest import Manifest
 
 
 class RunReporter:
@@ -49,6 +50,13 @@ class RunReporter:
     def put_aside(self, edited: Path) -> None:
         """Somebody's edits are kept."""
         self._say(f"{self._run_id}: its calls were changed after they were committed; they are kept in {edited}")
+
+    def called_before(self, former: Manifest) -> None:
+        """What called it before; the first line said what calls now."""
+        self._say(
+            f"{self._run_id}: was called by checkpoint {former.checkpoint.name} ({former.checkpoint.sha256[:12]}), "
+            f"engine {former.engine}, edge_ctc {former.software_version}; it is called again, and those calls are kept"
+        )
 
     def started(self, cells: int, reused: int) -> None:
         """Cells to compute, rows to reuse."""

@@ -1,6 +1,5 @@
 """Checkpoints and engines: every byte as it was made, and fit for this machine."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from edge_ctc.checkpoint import Checkpoint, open_checkpoint
 from edge_ctc.doctor.findings import Finding, Status, from_error, parted
 from edge_ctc.doctor.folders import LIMIT_S, Look
 from edge_ctc.engine.installed import read_engine
-from edge_ctc.engine.places import find_engines
+from edge_ctc.engine.places import engines_dir_of, failed_rebuild_of, find_engines, kind_of
 from edge_ctc.engine.record import EngineRecord
 from edge_ctc.engine.runtimes import Machine, Runtime
 from edge_ctc.errors import EdgeCtcError, InputMissingError, UnavailableError
@@ -19,7 +18,6 @@ MachineOf = Callable[[Runtime], Machine]
 """As `edge_ctc.engine.runtimes.this_machine`."""
 
 _MEND_SHARE = "look whether the server of its share runs, then mount it again"
-_ANEW = "build it anew: `edge-ctc build-engine`"
 
 
 class _NoAnswerError(EdgeCtcError):
@@ -69,6 +67,12 @@ class CheckedEngine:
     found: str
     mend: str = ""
 
+    @property
+    def kind(self) -> tuple[str, str] | None:
+        """Runtime and precision."""
+        kind = kind_of(self.folder)
+        return None if kind is None else (kind.runtime, kind.precision)
+
 
 def check_engines(
     engines_dir: Path, checkpoints: Mapping[str, Checkpoint], look: Look, machine_of: MachineOf
@@ -97,7 +101,7 @@ def _checked(folder: Path, checkpoints: Mapping[str, Checkpoint], look: Look, ma
         record = read_engine(folder).record
     except EdgeCtcError as error:
         return CheckedEngine(folder, None, "broken", *parted(error))
-    problem, mend = _problem(record, checkpoints, look, machine_of)
+    problem, mend = _problem(folder, record, checkpoints, look, machine_of)
     if problem:
         return CheckedEngine(folder, record, "unfit", f"{folder}: {problem}", mend)
     checkpoint = f"checkpoint {record.checkpoint} ({record.checkpoint_sha256[:12]})"
@@ -105,11 +109,12 @@ def _checked(folder: Path, checkpoints: Mapping[str, Checkpoint], look: Look, ma
 
 
 def _problem(
-    record: EngineRecord, checkpoints: Mapping[str, Checkpoint], look: Look, machine_of: MachineOf
+    folder: Path, record: EngineRecord, checkpoints: Mapping[str, Checkpoint], look: Look, machine_of: MachineOf
 ) -> tuple[str, str]:
     """Why it does not call here, and what to do; empty where it does."""
+    anew = f"`{record.build_command(engines_dir_of(folder))}`"
     if record.state == "unproven":
-        return "never proved on a GPU, so it calls nothing", f"with the GPU, {_ANEW}; or call with --engine cpu"
+        return "never proved on a GPU, so it calls nothing", f"with the GPU, {anew}; or call with --engine cpu"
     try:
         machine = machine_of(record.runtime)
         checkpoint = checkpoints.get(record.checkpoint) or _opened(Path(record.checkpoint_folder), look)
@@ -121,7 +126,11 @@ def _problem(
         return f"its checkpoint {record.checkpoint} is not in {record.checkpoint_folder} any more", mend
     except EdgeCtcError as error:
         return parted(error)
-    return "; ".join(record.mismatches(machine, checkpoint)), f"{_ANEW}, as classify-run does by itself"
+    problem = "; ".join(record.mismatches(machine, checkpoint))
+    anew = f"`{record.build_command(engines_dir_of(folder), checkpoint.folder)}`"
+    if problem and failed_rebuild_of(folder).exists():
+        return f"{problem}; building it anew ended badly, and is not tried again by itself", anew
+    return problem, f"classify-run builds it anew; by hand: {anew}"
 
 
 def engine_findings(engines_dir: Path, engines: Sequence[CheckedEngine]) -> list[Finding]:
@@ -129,17 +138,21 @@ def engine_findings(engines_dir: Path, engines: Sequence[CheckedEngine]) -> list
     if not engines:
         found = f"none is built in {engines_dir}: ONNX Runtime calls on the CPU"
         return [Finding("engine", "warning", found, "`edge-ctc build-engine CHECKPOINT`")]
-    fitting = Counter(engine.record.checkpoint for engine in engines if engine.record and engine.state == "fits")
-    return [_finding(engine, fitting) for engine in engines]
+    beside = {
+        engine.folder: [one for one in engines if one.folder.parent == engine.folder.parent] for engine in engines
+    }
+    return [_finding(engine, beside[engine.folder]) for engine in engines]
 
 
-def _finding(engine: CheckedEngine, fitting: Mapping[str, int]) -> Finding:
-    of_its_checkpoint = fitting.get(engine.record.checkpoint, 0) if engine.record else 0
-    if engine.state == "fits" and of_its_checkpoint > 1:
-        found = f"{engine.found}; one of {of_its_checkpoint} that fit, none is taken by itself"
-        return Finding("engine", "warning", found, "name one with --engine, or move the others away")
+def _finding(engine: CheckedEngine, of_its_checkpoint: Sequence[CheckedEngine]) -> Finding:
+    kinds = {one.kind for one in of_its_checkpoint if one.kind is not None}
+    if engine.state == "fits" and len(kinds) > 1:
+        found = f"{engine.found}; there are {len(kinds)} kinds for its checkpoint, and none is taken by itself"
+        mend = "name one with --engine, or remove the others: `edge-ctc engine remove DIR`"
+        return Finding("engine", "warning", found, mend)
     if engine.state == "fits":
         return Finding("engine", "ok", engine.found)
-    # One that fits is taken in the place of one that does not; one that is damaged ends the calling.
-    status: Status = "warning" if engine.state == "unfit" and of_its_checkpoint else "fault"
+    # That of this GPU is taken in the place of another GPU's, and a proved one in that of an unproven one.
+    replaced = any(one.state == "fits" and one.kind == engine.kind for one in of_its_checkpoint)
+    status: Status = "warning" if engine.state == "unfit" and replaced else "fault"
     return Finding("engine", status, engine.found, engine.mend)

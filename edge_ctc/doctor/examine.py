@@ -13,6 +13,7 @@ from edge_ctc.doctor.folders import Look, Seen, look_at, try_writing
 from edge_ctc.doctor.gpu import find_graphics, graphics_findings
 from edge_ctc.doctor.mounts import Mount, mount_of, read_mounts
 from edge_ctc.doctor.places import disk_findings, export_finding, results_finding
+from edge_ctc.engine.places import is_engines_dir
 from edge_ctc.engine.runtimes import this_machine
 from edge_ctc.errors import EdgeCtcError
 from edge_ctc.plan import REFERENCE_NAMES
@@ -27,12 +28,14 @@ class Question:
         out: where results go; None: beside the runs, into `export`.
         checkpoint: None: the shipped ones.
         engines_dir: where engines lie.
+        engines_named: whether somebody said so; then engines must have been built there.
     """
 
     export: Path | None
     out: Path | None
     checkpoint: Path | None
     engines_dir: Path
+    engines_named: bool
 
     @property
     def results(self) -> Path | None:
@@ -59,6 +62,9 @@ def examine(asked: Question, look: Look = look_at) -> tuple[Finding, ...]:
     try:
         engines = check_engines(asked.engines_dir, checkpoints, look, this_machine)
         of_engines = engine_findings(asked.engines_dir, engines)
+        if asked.engines_named and not is_engines_dir(asked.engines_dir):
+            found = f"{asked.engines_dir}: no engine was ever built into it, so no run is called"
+            of_engines = [Finding("engine", "fault", found, "look at the path, or mount it")]
     except EdgeCtcError as error:
         of_engines = [from_error("engine", error)]
     needed = {engine.record.runtime for engine in engines if engine.record}

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge_ctc import durable
-from edge_ctc.engine.places import INSTALLATION, engine_path, engines_dir_of, failed_rebuild_of, former_of
+from edge_ctc.engine.places import INSTALLATION, engine_path, engines_dir_of, failed_rebuild_of, former_of, kind_of
 from edge_ctc.engine.record import EngineRecord
 from edge_ctc.errors import EngineSpoiltError, InputMissingError, ResultsError
 
@@ -58,6 +58,8 @@ def read_engine(folder: Path) -> InstalledEngine:
     """
     folder = engine_path(folder)
     _mend_if_cut(folder)
+    if kind_of(folder) is None:
+        raise _no_such_engine(folder)
     with _opened(folder) as handle:
         record = _record(folder, handle)
         plan = _checked(folder, handle, PLAN, record.plan_sha256)
@@ -172,6 +174,21 @@ def mend(folder: Path) -> None:
         _mend(folder)
 
 
+def uninstall(folder: Path) -> None:
+    """Remove an engine and its former one. Call it as `install`.
+
+    Raises:
+        ResultsError: the folder cannot be written.
+    """
+    with _as_results_error(folder):
+        _mend(folder)
+        for part in (former_of(folder), folder):
+            if os.path.isdir(part):
+                part.rename(_oldest_of(folder))
+                shutil.rmtree(_oldest_of(folder))
+        failed_rebuild_of(folder).unlink(missing_ok=True)
+
+
 def _appear(engine: InstalledEngine) -> None:
     folder = engine.folder
     contents = {PLAN: engine.plan, RECORD: engine.record.model_dump_json(indent=1).encode()}
@@ -200,13 +217,23 @@ def _staged(folder: Path, contents: Mapping[str, bytes]) -> Path:
 def _make_current(temp: Path, folder: Path) -> None:
     """Former one aside, current one to former, `temp` to current. `_mend` undoes what was cut before the last step."""
     former = former_of(folder)
-    if os.path.isdir(folder):
+    if os.path.isdir(folder) and os.path.isdir(former) and not _is_sound(folder):
+        folder.rename(_oldest_of(folder))
+    elif os.path.isdir(folder):
         if os.path.isdir(former):
             former.rename(_oldest_of(folder))
         folder.rename(former)
     temp.rename(folder)
     durable.sync_folder(folder.parent)
     shutil.rmtree(_oldest_of(folder), ignore_errors=True)
+
+
+def _is_sound(folder: Path) -> bool:
+    """A spoilt engine is not kept at the cost of a sound former one."""
+    with contextlib.suppress(EngineSpoiltError):
+        read_engine(folder)
+        return True
+    return False
 
 
 def _mend_if_cut(folder: Path) -> None:

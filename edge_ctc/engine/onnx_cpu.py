@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU: the first runtime, and the yardstick that every other one is held against."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -67,13 +68,19 @@ class OnnxCpuEngine:
         self.max_batch = graph.max_batch
         shape = (self.max_batch, *checkpoint.input.shape)
         self.inputs = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-        self._session = _session(checkpoint, precision, graph.content)
+        # An interrupt that reaches ONNX Runtime in the main thread, which alone hears it, has aborted the process.
+        self._threads = ThreadPoolExecutor(len(self.inputs), "onnxruntime")
+        try:
+            self._session = self._threads.submit(_session, checkpoint, precision, graph.content).result()
+        except BaseException:
+            self._threads.shutdown()
+            raise
 
     def infer(self, slot: int, n: int) -> Scores:
         """As `edge_ctc.engine.seam.Engine.infer`."""
         cells: NDArray[np.float32] = self.inputs[slot][:n]
         try:
-            logits, features = self._session.run(OUTPUT_NAMES, {INPUT_NAME: cells})
+            logits, features = self._threads.submit(self._session.run, OUTPUT_NAMES, {INPUT_NAME: cells}).result()
         except _FAILURES as error:
             raise EngineError(f"{self.description}: {error}") from error
         if len(logits) != n:
@@ -86,6 +93,7 @@ class OnnxCpuEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._threads.shutdown()
         del self._session
 
 

@@ -24,7 +24,7 @@ INSTALLATION = ".installation"
 """File that binds an ENGINES_DIR's engines to it and to the machine."""
 
 _FORMER = ".former"
-_OUR_NAME = re.compile("(tensorrt|tensorrt-rtx|onnxruntime)-(fp32|fp16)-([a-z0-9-]+)$")
+_OUR_NAME = re.compile(r"(tensorrt|tensorrt-rtx|onnxruntime)-(fp32|fp16)-([a-z0-9-]+)(\.former)?$")
 
 
 def default_engines_dir() -> Path:
@@ -69,7 +69,7 @@ def kind_of(folder: Path) -> Kind | None:
     found = _OUR_NAME.match(folder.name)
     if found is None:
         return None
-    runtime, precision, target = found.groups()
+    runtime, precision, target, _ = found.groups()
     return Kind(cast("Runtime", runtime), cast("Precision", precision), target)
 
 

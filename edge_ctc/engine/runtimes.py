@@ -1,5 +1,6 @@
 """Which runtimes there are, and what of this machine an engine depends on; loads no runtime."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -72,6 +73,23 @@ def this_machine(runtime: Runtime) -> Machine:
     device = find_device()
     return Machine(
         runtime, found, device.gpu_name, device.compute_capability, device.cuda_version, device.driver_version
+    )
+
+
+def installed_gpu_runtime() -> Runtime:
+    """TensorRT where it is installed, else TensorRT for RTX.
+
+    Raises:
+        UnavailableError: neither is.
+    """
+    gpu_runtimes: tuple[Runtime, ...] = ("tensorrt", "tensorrt-rtx")
+    for runtime in gpu_runtimes:
+        with contextlib.suppress(UnavailableError):
+            runtime_version(runtime)
+            return runtime
+    raise UnavailableError(
+        "neither tensorrt nor tensorrt-rtx is installed; docs/install.md leads through it; for the CPU: "
+        "--runtime onnxruntime"
     )
 
 

@@ -26,6 +26,7 @@ from edge_ctc.exports.profile import load_profile
 from edge_ctc.models import OpenModels
 from edge_ctc.pipeline import CellReader
 from edge_ctc.plan import Plan, Request, make_plan
+from edge_ctc.results.manifest import Manifest
 from edge_ctc.simulate import Layout, write_run
 from trainer.fit import Order, fit
 from trainer.progress import ConsoleReporter
@@ -65,6 +66,9 @@ class Silent:
     """A reporter that reports nothing."""
 
     def planned(self, plan: Plan) -> None:
+        """Nothing."""
+
+    def called_before(self, former: Manifest) -> None:
         """Nothing."""
 
     def put_aside(self, edited: Path) -> None:
