@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -499,3 +501,9 @@ def test_a_refusal_of_the_gate_is_told_in_plain_lines(edge_ctc: EdgeCtc, small: 
     assert finished.err.splitlines()[1].startswith("error: onnxruntime ")
     assert "Traceback" not in finished.err
     assert finished.out == ""
+
+
+def test_no_runtime_is_loaded_before_one_is_wanted() -> None:
+    code = "import sys, edge_ctc.cli; print({'onnxruntime', 'pycuda', 'tensorrt', 'tensorrt_rtx'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint
-from edge_ctc.engine.onnx_cpu import MAX_BATCH, OnnxCpuEngine
-from edge_ctc.engine.runtimes import this_machine
+from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
+from edge_ctc.engine.runtimes import MAX_BATCH, this_machine
 from edge_ctc.engine.seam import Scores
 from edge_ctc.errors import EngineError
 from edge_ctc.network import Precision

@@ -29,9 +29,8 @@ from edge_ctc.console.building import (
     print_verified,
 )
 from edge_ctc.engine.installed import rollback, uninstall
-from edge_ctc.engine.onnx_cpu import MAX_BATCH
 from edge_ctc.engine.places import default_engines_dir, engine_path, find_engines, former_of, kind_of
-from edge_ctc.engine.runtimes import Runtime, installed_gpu_runtime
+from edge_ctc.engine.runtimes import MAX_BATCH, Runtime, installed_gpu_runtime
 from edge_ctc.engine_choice import verify_engine
 from edge_ctc.errors import InputMissingError
 from edge_ctc.exports.listing import absolute

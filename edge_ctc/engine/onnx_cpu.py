@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from edge_ctc.checkpoint import Checkpoint
-from edge_ctc.engine.runtimes import this_machine
+from edge_ctc.engine.runtimes import MAX_BATCH, this_machine
 from edge_ctc.engine.seam import Scores
 from edge_ctc.errors import EngineError
 from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES, Precision
-
-MAX_BATCH = 64
 
 _FAILURES = (
     ort_errors.EPFail,

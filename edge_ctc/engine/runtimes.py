@@ -11,6 +11,9 @@ from edge_ctc.network import Precision
 
 Runtime = Literal["tensorrt", "tensorrt-rtx", "onnxruntime"]
 
+MAX_BATCH = 64
+"""Cells per inference at most, where nothing else is asked for."""
+
 _CPU = "cpu"
 PORTABLE = "portable"
 """Compiled without a GPU, for any that the runtime serves."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from edge_ctc.build import Order, build_engine
 from edge_ctc.console.building import BuildLines
-from edge_ctc.engine.onnx_cpu import MAX_BATCH
 from edge_ctc.engine.opening import open_plan
+from edge_ctc.engine.runtimes import MAX_BATCH
 from edge_ctc.engine.seam import Engine
 from edge_ctc.gate import flip_line
 from edge_ctc.parity import compare, reference_logits

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ctc.checkpoint import Checkpoint, Reference
-from edge_ctc.engine.onnx_cpu import MAX_BATCH
+from edge_ctc.engine.runtimes import MAX_BATCH
 from edge_ctc.preprocess import prepare
 from tests.gpu.section import NotRunError
 

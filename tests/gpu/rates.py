@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edge_ctc.build import Order, build_engine
 from edge_ctc.console.building import BuildLines
-from edge_ctc.engine.onnx_cpu import MAX_BATCH
 from edge_ctc.engine.opening import open_on_cpu, open_plan
+from edge_ctc.engine.runtimes import MAX_BATCH
 from tests.gpu.bench import CPU_TARGETS, GPU_TARGETS, Bench, Target, require, spread
 from tests.gpu.contenders import Contender, Device, OfEngine, TorchWay, onnx_runtime_contender, torch_contender
 from tests.gpu.section import Findings, Group, NotRunError, Place, Planned, Wish
