@@ -68,7 +68,8 @@ def _impersonal(text: str, head: Head) -> str:
         platform.node(): "HOST",
         os.environ.get("USER", ""): "USER",
     }
-    for found, shown in hidden.items():
+    # The longest first: an environment of Python may lie inside the checkout, and that inside a home.
+    for found, shown in sorted(hidden.items(), key=lambda pair: -len(pair[0])):
         # Short words stand in other words too: a user named "root" is no secret.
         if len(found) > len("root"):
             text = text.replace(found, shown)
