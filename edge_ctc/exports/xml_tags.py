@@ -7,7 +7,7 @@ from xml.parsers import expat
 from edge_ctc.errors import DataError
 
 _MAX_DEPTH = 64
-_MAX_TAGS = 1_500_000
+_MAX_TAGS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
