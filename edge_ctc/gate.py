@@ -14,11 +14,10 @@ from edge_ctc.engine.opening import open_on_cpu, open_plan
 from edge_ctc.engine.record import EngineRecord
 from edge_ctc.engine.seam import Engine
 from edge_ctc.errors import DataError, EngineError
-from edge_ctc.exports.choose import read_folder
+from edge_ctc.exports.choose import cells_for, read_folder
 from edge_ctc.exports.profile import LoadedProfile
 from edge_ctc.parity import Comparison, Flip, compare, reference_logits, replay
 from edge_ctc.pipeline import CellReader, evaluate
-from edge_ctc.preprocess import check_channels, check_fit
 
 
 class Watcher(Protocol):
@@ -75,12 +74,8 @@ def checked_run(folder: Path, checkpoint: Checkpoint, profile: LoadedProfile | N
         ConfigError: it does not fit the checkpoint.
     """
     listing, loaded, run = read_folder(folder, profile)
-    declared = loaded.profile
-    check_channels(checkpoint.name, checkpoint.input, declared.channel_names)
-    check_fit(checkpoint.input, declared.pixel_size_um, declared.bits)
-    wanted = checkpoint.input.channel_names
-    cells = tuple(cell.only(wanted) for cell in run.cells)
-    return CheckedRun(folder, cells, CellReader(listing.folder, declared, checkpoint.input))
+    cells = cells_for(checkpoint.name, checkpoint.input, loaded.profile, run)
+    return CheckedRun(folder, cells, CellReader(listing.folder, loaded.profile, checkpoint.input))
 
 
 def pass_gate(

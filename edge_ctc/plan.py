@@ -8,12 +8,11 @@ from edge_ctc import __version__
 from edge_ctc.cells import Cell, CsvDialect, ImageFile
 from edge_ctc.checkpoint import Checkpoint, read_description, shipped_checkpoints
 from edge_ctc.errors import ConfigError, ResultsError
-from edge_ctc.exports.choose import read_folder
+from edge_ctc.exports.choose import cells_for, read_folder
 from edge_ctc.exports.listing import absolute, display_name
 from edge_ctc.exports.profile import LoadedProfile, Profile
 from edge_ctc.exports.runs import Run
 from edge_ctc.models import ChosenEngine, OpenModels
-from edge_ctc.preprocess import check_channels, check_fit
 from edge_ctc.results.commit import ResultPlace, utc_now
 from edge_ctc.results.manifest import InputFile, Manifest
 
@@ -76,14 +75,12 @@ def make_plan(request: Request, models: OpenModels) -> Plan:
     """Read the names of a run, choose what was left open, and check that all fits. Raises as `classify_run`."""
     listing, profile, run = read_folder(request.run, request.profile)
     checkpoint = models.checkpoint(request.checkpoint or models.named_checkpoint() or _reference_for(profile.profile))
-    check_channels(checkpoint.name, checkpoint.input, profile.profile.channel_names)
-    check_fit(checkpoint.input, profile.profile.pixel_size_um, profile.profile.bits)
+    cells = cells_for(checkpoint.name, checkpoint.input, profile.profile, run)
     engine = models.chosen(checkpoint)
-    wanted = checkpoint.input.channel_names
     place = _made(result_place(request.run, request.out))
     return Plan(
         run=run,
-        cells=tuple(cell.only(wanted) for cell in run.cells),
+        cells=cells,
         profile=profile,
         checkpoint=checkpoint,
         engine=engine,

@@ -1,4 +1,4 @@
-"""`edge-ctc build-engine` and `edge-ctc engine list | verify | rollback`."""
+"""`edge-ctc build-engine` and `edge-ctc engine list | verify | rollback | remove`."""
 
 import os
 import shlex
@@ -28,7 +28,7 @@ from edge_ctc.console.building import (
     print_rolled_back,
     print_verified,
 )
-from edge_ctc.engine.installed import rollback, uninstall
+from edge_ctc.engine.installed import no_such_engine, rollback, uninstall
 from edge_ctc.engine.places import default_engines_dir, engine_path, find_engines, former_of, kind_of
 from edge_ctc.engine.runtimes import MAX_BATCH, Runtime, installed_gpu_runtime
 from edge_ctc.engine_choice import verify_engine
@@ -36,8 +36,6 @@ from edge_ctc.errors import InputMissingError
 from edge_ctc.exports.listing import absolute
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.network import Precision
-
-CHECKPOINT_HELP = "Folder that the trainer wrote; or reference, reference-bf: those that travel with the program."
 
 engine_commands = typer.Typer(no_args_is_help=True, help="The engines that were built on this machine.")
 
@@ -145,7 +143,7 @@ def remove(engine: EngineArgument) -> None:
     """Remove an engine and the one that stood there before."""
     folder = engine_path(engine)
     if kind_of(folder) is None or not (os.path.isdir(folder) or os.path.isdir(former_of(folder))):
-        raise InputMissingError(f"{folder}: no such engine; `edge-ctc engine list` shows those that there are")
+        raise no_such_engine(folder)
     with durable.sole_writer(folder.parent):
         uninstall(folder)
     print_removed(folder)

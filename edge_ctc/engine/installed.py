@@ -59,7 +59,7 @@ def read_engine(folder: Path) -> InstalledEngine:
     folder = engine_path(folder)
     _mend_if_cut(folder)
     if kind_of(folder) is None:
-        raise _no_such_engine(folder)
+        raise no_such_engine(folder)
     with _opened(folder) as handle:
         record = _record(folder, handle)
         plan = _checked(folder, handle, PLAN, record.plan_sha256)
@@ -81,16 +81,17 @@ def _opened(folder: Path) -> Iterator[int]:
     except OSError as error:
         if error.errno not in _NOT_THERE:
             raise EngineSpoiltError(f"{folder}: cannot be read ({error.strerror}); look at its rights") from error
-        raise _no_such_engine(folder) from error
+        raise no_such_engine(folder) from error
     except ValueError as error:
-        raise _no_such_engine(folder) from error
+        raise no_such_engine(folder) from error
     try:
         yield handle
     finally:
         os.close(handle)
 
 
-def _no_such_engine(folder: Path) -> InputMissingError:
+def no_such_engine(folder: Path) -> InputMissingError:
+    """To be raised where a folder is no engine's."""
     return InputMissingError(f"{folder}: no such engine; `edge-ctc engine list` shows those that there are")
 
 

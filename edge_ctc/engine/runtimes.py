@@ -10,6 +10,7 @@ from edge_ctc.errors import UnavailableError
 from edge_ctc.network import Precision
 
 Runtime = Literal["tensorrt", "tensorrt-rtx", "onnxruntime"]
+"""By the names of their distributions."""
 
 MAX_BATCH = 64
 """Cells per inference at most, where nothing else is asked for."""
@@ -17,12 +18,6 @@ MAX_BATCH = 64
 _CPU = "cpu"
 PORTABLE = "portable"
 """Compiled without a GPU, for any that the runtime serves."""
-
-_DISTRIBUTIONS: dict[Runtime, str] = {
-    "tensorrt": "tensorrt",
-    "tensorrt-rtx": "tensorrt-rtx",
-    "onnxruntime": "onnxruntime",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,7 @@ def runtime_version(runtime: Runtime) -> str:
         UnavailableError: it is not installed.
     """
     try:
-        return version(_DISTRIBUTIONS[runtime])
+        return version(runtime)
     except PackageNotFoundError as error:
         raise UnavailableError(
             f"{runtime} is not installed; install it: `pip install 'edge-ctc[{runtime}]'` "

@@ -1,12 +1,14 @@
-"""Which built-in profile accounts for every file of a run. One, or an error that says why."""
+"""Which built-in profile fits a run: one, or an error that says why; a run's cells, as a network takes them."""
 
 from dataclasses import replace
 from pathlib import Path
 
+from edge_ctc.cells import Cell
 from edge_ctc.errors import NotARunError
 from edge_ctc.exports.listing import Listing, display_name, list_files
-from edge_ctc.exports.profile import LoadedProfile, built_in_profiles
+from edge_ctc.exports.profile import LoadedProfile, Profile, built_in_profiles
 from edge_ctc.exports.runs import Run, read_run
+from edge_ctc.preprocess import InputSpec, check_channels, check_fit
 
 
 def read_folder(folder: Path, profile: LoadedProfile | None) -> tuple[Listing, LoadedProfile, Run]:
@@ -27,6 +29,23 @@ def read_folder(folder: Path, profile: LoadedProfile | None) -> tuple[Listing, L
             "name a run folder or another profile"
         )
     return listing, profile, run
+
+
+def cells_for(network: str, spec: InputSpec, profile: Profile, run: Run) -> tuple[Cell, ...]:
+    """The cells of a run with only the files of channels that a network takes.
+
+    Args:
+        network: the checkpoint's name, for errors.
+        spec: what it takes.
+        profile: how the run was read.
+        run: as read.
+
+    Raises:
+        ConfigError: the run lacks a channel, or its pixels are known to differ from the network's.
+    """
+    check_channels(network, spec, profile.channel_names)
+    check_fit(spec, profile.pixel_size_um, profile.bits)
+    return tuple(cell.only(spec.channel_names) for cell in run.cells)
 
 
 def choose_profile(listing: Listing) -> tuple[LoadedProfile, Run]:
