@@ -5,8 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +15,7 @@ import pytest
 from edge_ctc.durable import copy_whole, mend, sole_writer, write_whole
 from edge_ctc.errors import ResultsError, ResultsHeldError
 from tests.images import full_disk_at, power_cut_at
+from tests.rights import without_rights
 
 OLD, NEW = b"the old content", b"the new content, which is longer"
 
@@ -223,19 +223,6 @@ def test_a_disk_that_is_really_full_leaves_the_old_file_and_no_other(tmp_path: P
     assert result.stdout.startswith(f"{path}: cannot be written (File too large); free space")
     assert result.stderr == ""
     assert left_in(tmp_path) == {"a.csv": OLD}
-
-
-@contextmanager
-def without_rights() -> Iterator[None]:
-    """As a user who owns nothing here, whoever runs the tests."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_folder_without_the_right_to_write_is_told_and_left_alone(

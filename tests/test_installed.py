@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from edge_ctc.engine.runtimes import Machine
 from edge_ctc.errors import EdgeCtcError, EngineSpoiltError, InputMissingError, ResultsError, ResultsHeldError
 from tests.engines import UNPROVEN, files_of, put_engine, record_of
 from tests.images import full_disk_at, power_cut_at
+from tests.rights import without_rights
 
 OLDEST, OLD, NEW = b"the oldest plan", b"the old plan", b"the new plan, which is longer"
 CACHE = b"how long each kernel took"
@@ -727,19 +727,6 @@ def test_where_there_is_no_engine_it_is_told(tmp_path: Path, place: str) -> None
     (tmp_path / "file").touch()
     with pytest.raises(InputMissingError, match="no such engine"):
         read_engine(tmp_path / place)
-
-
-@contextmanager
-def without_rights() -> Iterator[None]:
-    """As a user who owns nothing here, whoever runs the tests."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_engines_in_a_folder_that_may_not_be_entered_are_told(tmp_path: Path, checkpoint: Path) -> None:

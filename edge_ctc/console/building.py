@@ -1,14 +1,11 @@
 """What people see of engines: how a build goes, what was built, what is installed."""
 
-import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from edge_ctc.build import Built, Order
-from edge_ctc.console.lines import progress, say
+from edge_ctc.console.lines import OneBar, say
 from edge_ctc.engine.installed import InstalledEngine, read_engine
 from edge_ctc.engine.places import default_engines_dir, engines_dir_of, former_of
 from edge_ctc.engine.runtimes import Machine
@@ -19,13 +16,12 @@ from edge_ctc.parity import Parity
 _PHASE_EVERY_S = 2.0
 
 
-class BuildLines:
+class BuildLines(OneBar):
     """An `edge_ctc.engine_choice.Reporter` for people, on standard error; a context manager."""
 
     def __init__(self) -> None:
         """Nothing is said yet."""
-        self._bar = contextlib.ExitStack()
-        self._advanced: Callable[[int], None] = lambda _: None
+        super().__init__()
         self._began = self._said = time.monotonic()
 
     def compiling(self, order: Order, machine: Machine) -> None:
@@ -48,25 +44,13 @@ class BuildLines:
     def comparing(self, cells: int) -> None:
         """A bar, where there is more than the reference cells."""
         if cells:
-            self._advanced = self._bar.enter_context(progress("comparing with ONNX Runtime", cells))
-
-    def advanced(self, cells: int) -> None:
-        """So many answers more."""
-        self._advanced(cells)
+            self._draw("comparing with ONNX Runtime", cells)
 
     def stale(self, folder: Path, mismatches: tuple[str, ...], instead: Path | None) -> None:
         """An engine fits no more."""
         self._bar.close()
         then = "building it anew" if instead is None else f"taking {instead}"
         say(f"engine {folder}: {'; '.join(mismatches)}; {then}", to_error=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
 
 
 def print_built(built: Built) -> None:

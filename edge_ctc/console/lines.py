@@ -5,6 +5,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -51,6 +53,31 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
             yield lambda more: bar.advance(task, more)
     else:
         yield _Lines(what, total).advance
+
+
+class OneBar:
+    """Draws one bar at a time, for whatever tells people how far its work is; a context manager that clears it."""
+
+    def __init__(self) -> None:
+        """Nothing is drawn yet."""
+        self._bar = contextlib.ExitStack()
+        self._advanced: Callable[[int], None] = lambda _: None
+
+    def _draw(self, what: str, total: int) -> None:
+        self._bar.close()
+        self._advanced = self._bar.enter_context(progress(what, total))
+
+    def advanced(self, more: int) -> None:
+        """So many more are done."""
+        self._advanced(more)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
 
 
 class _Lines:

@@ -1,13 +1,10 @@
 """What people see of a probe: what is in the folder, what it was taken for, and what they have to answer."""
 
-import contextlib
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from edge_ctc.console.lines import progress, say
+from edge_ctc.console.lines import OneBar, say
 from edge_ctc.exports.listing import display_name
 from edge_ctc.probe.channel_text import planes_of, range_text
 from edge_ctc.probe.found_table import FoundTable, Key
@@ -21,13 +18,8 @@ _MOST_GROUPS = 12
 _LONGEST_SHAPE = 60
 
 
-class ProbeWatcher:
+class ProbeWatcher(OneBar):
     """An `edge_ctc.probe.survey.Watcher` for people; a context manager."""
-
-    def __init__(self) -> None:
-        """Nothing is shown yet."""
-        self._bar = contextlib.ExitStack()
-        self._advanced: Callable[[int], None] = lambda _: None
 
     def listed(self, files: int) -> None:
         """Names are read next, which takes seconds where there are many."""
@@ -35,19 +27,7 @@ class ProbeWatcher:
 
     def decoding(self, files: int) -> None:
         """A bar for the sample."""
-        self._advanced = self._bar.enter_context(progress("decoding a sample", files))
-
-    def advanced(self, files: int) -> None:
-        """So many more are decoded."""
-        self._advanced(files)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
+        self._draw("decoding a sample", files)
 
 
 def print_survey(found: Survey, groups: Sequence[Group]) -> None:

@@ -1,34 +1,20 @@
 """What people see of the proof of a profile: a line for each aspect, and what it comes to."""
 
-import contextlib
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from edge_ctc.console.lines import progress, say
+from edge_ctc.console.lines import OneBar, say
 from edge_ctc.probe.findings import Finding, is_faultless
 
 
-class CheckWatcher:
+class CheckWatcher(OneBar):
     """Shows how far the decoding is; a context manager."""
-
-    def __init__(self) -> None:
-        """Nothing is shown yet."""
-        self._bar = contextlib.ExitStack()
 
     def decoding(self, files: int) -> Callable[[int], None]:
         """A bar for so many files; gives what is told after each."""
-        return self._bar.enter_context(progress("decoding every image", files))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
+        self._draw("decoding every image", files)
+        return self.advanced
 
 
 def print_findings(findings: Sequence[Finding], profile: str, file: str, run: Path) -> None:

@@ -1,29 +1,26 @@
 """What people see of the calling of runs: lines, progress, one JSON document."""
 
-import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from edge_ctc.classify import Outcome
-from edge_ctc.console.lines import progress, say, say_error
+from edge_ctc.console.lines import OneBar, say, say_error
 from edge_ctc.errors import EdgeCtcError, RunError
 from edge_ctc.plan import Plan
 from edge_ctc.results.manifest import Manifest
 
 
-class RunReporter:
+class RunReporter(OneBar):
     """An `edge_ctc.classify.Reporter` for people; a context manager."""
 
     def __init__(self, *, quiet: bool) -> None:
         """Where `quiet`, standard output stays free for JSON, and the lines go to standard error."""
+        super().__init__()
         self._quiet = quiet
-        self._bar = contextlib.ExitStack()
         self._run_id = ""
-        self._advanced: Callable[[int], None] = lambda _: None
 
     def _say(self, line: str) -> None:
         say(line, to_error=self._quiet)
@@ -61,12 +58,7 @@ class RunReporter:
     def started(self, cells: int, reused: int) -> None:
         """Cells to compute, rows to reuse."""
         self._say(f"{self._run_id}: {cells} cells to call" + (f", {reused} unchanged rows kept" if reused else ""))
-        self._bar.close()
-        self._advanced = self._bar.enter_context(progress(self._run_id, cells))
-
-    def advanced(self, cells: int) -> None:
-        """So many more are done."""
-        self._advanced(cells)
+        self._draw(self._run_id, cells)
 
     def finished(self, outcome: Outcome) -> None:
         """The last line of a run."""
@@ -97,14 +89,6 @@ class RunReporter:
         """The run could not be called."""
         self._bar.close()
         say_error(str(error))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
 
 
 @dataclass(frozen=True, slots=True)
