@@ -1,0 +1,1 @@
+"""The always-on daemon: looks at the export folder, calls what is owed, and says how it is."""
