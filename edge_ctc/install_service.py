@@ -1,0 +1,1 @@
+"""What systemd needs to run the daemon, written from its settings."""

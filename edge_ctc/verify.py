@@ -1,0 +1,1 @@
+"""Months later: whether a called run is still what was called."""
