@@ -1,22 +1,35 @@
-"""The daemon's settings: one TOML file, unknown keys refused, units in the names."""
+"""The daemon's settings: one TOML file, unknown keys refused, units in the names; checked without the share."""
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from edge_ctc.cells import CsvDialect
+from edge_ctc.checkpoint import read_description, shipped_checkpoints
 from edge_ctc.engine.runtimes import Runtime
 from edge_ctc.engine_choice import OnStale
+from edge_ctc.errors import ConfigError
+from edge_ctc.exports.profile import LoadedProfile, built_in_profiles, load_profile
 from edge_ctc.network import Precision
-from edge_ctc.toml_file import StrictModel, read_toml
+from edge_ctc.plan import REFERENCE_NAMES
+from edge_ctc.preprocess import check_channels, check_fit
+from edge_ctc.toml_file import StrictModel, line_of, parse_toml, read_toml_bytes
 
 BESIDE: Literal["beside"] = "beside"
 
 
 def _is_absolute(text: str) -> str:
-    if not text.startswith("/") or ".." in Path(text).parts:
+    if not text.startswith("/") or ".." in Path(text).parts or "\0" in text:
         raise ValueError(f"{text!r}: expected a path from the root, without `..`")
+    return text
+
+
+def _is_beside_or_absolute(text: str) -> str:
+    if text != BESIDE and (not text.startswith("/") or ".." in Path(text).parts or "\0" in text):
+        raise ValueError(f'{text!r}: expected "beside", or a path from the root, without `..`')
     return text
 
 
@@ -53,7 +66,7 @@ class Settings(StrictModel):
     profile: Annotated[str, Field(min_length=1)]
     checkpoint: Annotated[str, Field(min_length=1)]
     runtime: Runtime
-    results: Literal["beside"] | AbsolutePath = BESIDE
+    results: Annotated[str, AfterValidator(_is_beside_or_absolute)] = BESIDE
     precision: Precision = "fp32"
     engines_dir: AbsolutePath | None = None
     stale_engine: OnStale = "rebuild"
@@ -61,7 +74,7 @@ class Settings(StrictModel):
     mount: Literal["auto", "local", "share"] = "auto"
     look_every_s: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     settle_s: Annotated[float, Field(ge=0.1, le=600)] = 2.0
-    quiet_s: Annotated[float, Field(ge=1, le=86_400)] = 120.0
+    quiet_s: Annotated[float, Field(ge=1, le=86_400, validate_default=True)] = 120.0
     stalled_after_s: Annotated[float, Field(ge=1, le=86_400)] = 30.0
     partial_every_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     recheck_every_min: Annotated[float, Field(ge=0.1, le=10_080)] = 30.0
@@ -69,13 +82,127 @@ class Settings(StrictModel):
     answer_within_s: Annotated[float, Field(ge=1, le=600)] = 10.0
     batch_within_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        if self.quiet_s < self.settle_s:
-            raise ValueError(f"quiet_s {self.quiet_s:g}: expected at least settle_s, {self.settle_s:g}")
-        return self
+    @field_validator("quiet_s")
+    @classmethod
+    def _outlasts_settling(cls, quiet_s: float, others: ValidationInfo) -> float:
+        settle_s = others.data.get("settle_s", quiet_s)
+        if quiet_s < settle_s:
+            raise ValueError(f"{quiet_s:g}: expected at least settle_s, {settle_s:g}; raise the one or lower the other")
+        return quiet_s
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSettings:
+    """Settings, and what they name, as far as it can be known without the share and without an engine.
+
+    Attributes:
+        settings: as the file says.
+        profile: the one that is named, loaded.
+        checkpoint: folder of the one that is named; its description is valid and fits the profile.
+        checkpoint_name: as its description says.
+    """
+
+    settings: Settings
+    profile: LoadedProfile
+    checkpoint: Path
+    checkpoint_name: str
 
 
 def read_settings(path: Path) -> Settings:
     """The settings in `path`. Raises ConfigError, naming the line and what mends it."""
-    return read_toml(path, Settings)
+    return parse_toml(read_toml_bytes(path), str(path), Settings)
+
+
+def check_settings(path: Path) -> CheckedSettings:
+    """The settings in `path`, proved against all that they name on this machine.
+
+    The export folder is never touched: it may be away, or hang whoever touches it.
+
+    Raises:
+        ConfigError: the file cannot be read, a value is wrong, or two do not fit; with line and mend.
+        CheckpointError: the checkpoint is there and spoilt.
+    """
+    content = read_toml_bytes(path)
+    settings = parse_toml(content, str(path), Settings)
+    place = _Place(path, content)
+    _check_folders(settings, place)
+    profile = _profile(settings, place)
+    checkpoint = _checkpoint_folder(settings, place)
+    description = read_description(checkpoint)
+    try:
+        check_channels(description.name, description.input, profile.profile.channel_names)
+        check_fit(description.input, profile.profile.pixel_size_um, profile.profile.bits)
+    except ConfigError as error:
+        raise place.fault("checkpoint", f"does not fit profile {settings.profile}: {error}") from error
+    return CheckedSettings(settings, profile, checkpoint, description.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a setting stands, for errors."""
+
+    path: Path
+    content: bytes
+
+    def fault(self, key: str, text: str) -> ConfigError:
+        line = line_of(self.content, key)
+        return ConfigError(f"{self.path}{f', line {line}' if line else ''}: {key}: {text}")
+
+
+def _check_folders(settings: Settings, place: _Place) -> None:
+    """What must lie elsewhere than in the export folder, by the names alone."""
+    named = {
+        "results": None if settings.results == BESIDE else settings.results,
+        "engines_dir": settings.engines_dir,
+        "profile": settings.profile,
+        "checkpoint": settings.checkpoint,
+    }
+    export = Path(os.path.normpath(settings.export_dir))
+    for key, value in named.items():
+        if value is None or not value.startswith("/"):
+            continue
+        folder = Path(os.path.normpath(value))
+        # A results folder that is the export folder itself is as good as "beside".
+        if export in folder.parents or (key != "results" and folder == export):
+            raise place.fault(key, f"{value} lies inside export_dir {settings.export_dir}; {_ELSEWHERE[key]}")
+
+
+_ELSEWHERE = {
+    "results": 'name "beside", or a folder outside: inside, results would be taken for runs',
+    "engines_dir": "name a folder on this machine's own disk",
+    "profile": "copy it to this machine's own disk: without the share the daemon could not start",
+    "checkpoint": "copy it to this machine's own disk: without the share the daemon could not start",
+}
+
+
+def _profile(settings: Settings, place: _Place) -> LoadedProfile:
+    named = settings.profile
+    if not named.startswith("/") and named not in {loaded.profile.name for loaded in built_in_profiles()}:
+        known = ", ".join(loaded.profile.name for loaded in built_in_profiles())
+        raise place.fault(
+            "profile",
+            f"{named!r} is no built-in profile ({known}); name one of them, or a TOML file by its path from /",
+        )
+    try:
+        return load_profile(named)
+    except ConfigError as error:
+        raise place.fault("profile", str(error)) from error
+
+
+def _checkpoint_folder(settings: Settings, place: _Place) -> Path:
+    named = settings.checkpoint
+    if named in REFERENCE_NAMES:
+        return shipped_checkpoints() / named
+    if not named.startswith("/"):
+        raise place.fault(
+            "checkpoint", f"{named!r}: expected a folder by its path from /, or {' or '.join(REFERENCE_NAMES)}"
+        )
+    try:
+        os.listdir(named)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise place.fault(
+            "checkpoint",
+            f"{named} cannot be opened ({reason}); name the folder that the trainer wrote, readable to edge-ctc",
+        ) from error
+    return Path(named)

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_ctc.errors import ResultsError, ResultsHeldError
+from edge_ctc.lock_holder import holder_of
 
 _TEMP_MARK = ".tmp-"
 _ASIDE_SUFFIX = ".tmp-old"
+_LEFT = re.compile(r"\.(.+)\.tmp-(?:old|[0-9a-f]{8})", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -40,7 +43,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ResultsHeldError(f"{folder}: another edge-ctc writes here; wait until it has ended") from error
+            raise ResultsHeldError(
+                f"{folder}: another edge-ctc writes here, {holder_of(folder)}; wait until it has ended"
+            ) from error
         except OSError as error:
             # Some shares know no locks: without one, two writers could not be told apart.
             raise _cannot_write(folder, error) from error
@@ -163,6 +168,20 @@ def mend(path: Path) -> None:
             temp.unlink()
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def cut_short(folder: Path) -> list[Path]:
+    """The places in `folder` at which something was being written when a process ended, for `mend`.
+
+    Raises:
+        ResultsError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = {left[1] for entry in entries if (left := _LEFT.fullmatch(entry.name))}
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    return [folder / name for name in sorted(found)]
 
 
 def sync_folder(folder: Path) -> None:

@@ -15,7 +15,8 @@ from edge_ctc.checkpoint import Checkpoint, open_checkpoint
 from edge_ctc.engine.installed import InstalledEngine, read_engine
 from edge_ctc.engine.opening import open_plan
 from edge_ctc.engine.places import engine_folder, engines_dir_of, failed_rebuild_of, find_engines, kind_of
-from edge_ctc.engine.runtimes import PORTABLE, Machine, this_machine
+from edge_ctc.engine.record import build_command
+from edge_ctc.engine.runtimes import MAX_BATCH, PORTABLE, Machine, Runtime, this_machine
 from edge_ctc.errors import (
     ConfigError,
     EngineError,
@@ -26,11 +27,20 @@ from edge_ctc.errors import (
     UnavailableError,
 )
 from edge_ctc.exports.listing import display_name
+from edge_ctc.network import Precision
 from edge_ctc.parity import Parity, replay
 from edge_ctc.results.commit import utc_now
 
 OnStale = Literal["rebuild", "refuse"]
 CPU: Literal["cpu"] = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Which sort of engine is wanted."""
+
+    runtime: Runtime
+    precision: Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +52,14 @@ class EngineSetting:
             was built for the checkpoint in `engines_dir`, and ONNX Runtime where none was.
         engines_dir: where engines are looked for.
         on_stale: what to do with an engine that fits machine or checkpoint no more: build it anew, or end there.
+        sort: runtime and precision of the one that is wanted where `engine` is None: it is built where none was, but
+            for ONNX Runtime at fp32, which needs no building.
     """
 
     engine: Path | Literal["cpu"] | None
     engines_dir: Path
     on_stale: OnStale
+    sort: Sort | None = None
 
 
 class Reporter(build.Reporter, Protocol):
@@ -84,15 +97,29 @@ class EngineChooser:
         """
         if self._setting.engine == CPU:
             return None
-        engine = self.named or _found(self._setting.engines_dir, checkpoint)
+        engine = self.named or _found(self._setting.engines_dir, checkpoint, self._setting.sort)
         if engine is None:
-            return None
+            return self._first_built(checkpoint)
         if engine.record.checkpoint != checkpoint.name:
             raise ConfigError(
                 f"{engine.folder}: built from checkpoint {engine.record.checkpoint}, asked for is {checkpoint.name}; "
                 "name an engine that was built from it"
             )
         return self._fitting(engine, checkpoint)
+
+    def _first_built(self, checkpoint: Checkpoint) -> InstalledEngine | None:
+        sort = self._setting.sort
+        if sort is None or sort == Sort("onnxruntime", "fp32"):
+            return None
+        machine = this_machine(sort.runtime)
+        order = build.Order(checkpoint, sort.runtime, sort.precision, MAX_BATCH, self._setting.engines_dir)
+        with build.sole_builder(order, machine) as folder:
+            # Another process may have built it before this one held the place.
+            if built := _fitting_at(folder, machine, checkpoint):
+                return built
+            command = build_command(checkpoint.folder, sort.runtime, sort.precision, MAX_BATCH, order.engines_dir)
+            with _tried_once(folder, order, machine, command):
+                return build.rebuild(order, machine, self._reporter)
 
     def _fitting(self, engine: InstalledEngine, checkpoint: Checkpoint) -> InstalledEngine:
         _refuse_unproven(engine)
@@ -128,9 +155,13 @@ class EngineChooser:
                 return build.rebuild(order, machine, self._reporter)
 
 
-def _found(engines_dir: Path, checkpoint: Checkpoint) -> InstalledEngine | None:
+def _found(engines_dir: Path, checkpoint: Checkpoint, sort: Sort | None) -> InstalledEngine | None:
     """The engine that was built for the checkpoint; of several alike for other GPUs, this one's, else the newest."""
-    kinds = {folder: kind for folder in find_engines(engines_dir, checkpoint.name) if (kind := kind_of(folder))}
+    kinds = {
+        folder: kind
+        for folder in find_engines(engines_dir, checkpoint.name)
+        if (kind := kind_of(folder)) and sort in (None, Sort(kind.runtime, kind.precision))
+    }
     proved = {folder: kind for folder, kind in kinds.items() if kind.target != PORTABLE}
     if not proved:
         return read_engine(next(iter(kinds))) if kinds else None

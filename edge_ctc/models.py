@@ -1,6 +1,7 @@
 """Checkpoints and engines, opened once and kept for the runs that follow."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,12 +33,20 @@ class ChosenEngine:
 class OpenModels:
     """What has been opened so far; a context manager that closes the engines."""
 
-    def __init__(self, chooser: EngineChooser | None = None) -> None:
-        """Nothing is opened yet; without a chooser, cells are called by ONNX Runtime on the CPU."""
+    def __init__(
+        self, chooser: EngineChooser | None = None, observed: Callable[[Engine], Engine] = lambda engine: engine
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            chooser: of engines; without one, cells are called by ONNX Runtime on the CPU.
+            observed: given each engine that is opened, gives the one that is used, for whoever times its batches.
+        """
         self._chooser = chooser
+        self._observed = observed
         self._checkpoints: dict[Path, Checkpoint] = {}
         self._chosen: dict[str, ChosenEngine] = {}
-        self._engines: dict[str, tuple[Engine, Parity]] = {}
+        self._engines: dict[str, Engine] = {}
         self._stack = contextlib.ExitStack()
 
     def named_checkpoint(self) -> Path | None:
@@ -62,7 +71,10 @@ class OpenModels:
         return self._chosen[checkpoint.sha256]
 
     def engine(self, checkpoint: Checkpoint) -> tuple[Engine, Parity]:
-        """The chosen engine, after it has answered the reference cells. Raises EngineError."""
+        """The chosen engine, after it has answered the reference cells, each time anew. Raises EngineError.
+
+        Who asks before the first cell and after the last knows that the engine was sound in between.
+        """
         if checkpoint.sha256 not in self._engines:
             installed = self.chosen(checkpoint).installed
             if installed is not None and installed.record.state != "proved":
@@ -72,8 +84,9 @@ class OpenModels:
                 if installed is None
                 else open_plan(installed.record, installed.plan, checkpoint)
             )
-            self._engines[checkpoint.sha256] = engine, replay(engine, checkpoint)
-        return self._engines[checkpoint.sha256]
+            self._engines[checkpoint.sha256] = self._observed(engine)
+        engine = self._engines[checkpoint.sha256]
+        return engine, replay(engine, checkpoint)
 
     def __enter__(self) -> Self:
         return self

@@ -1,25 +1,30 @@
 """Cells through decoding and engine, two batches at a time: one is decoded while the other is computed."""
 
+import errno
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ctc.cells import Cell
 from edge_ctc.engine.seam import Engine
-from edge_ctc.errors import ImageError
+from edge_ctc.errors import ImageError, RunUnreadableError
 from edge_ctc.exports.channels import channels_of
 from edge_ctc.exports.profile import Profile
 from edge_ctc.images.files import read_file
 from edge_ctc.images.focus import sharpest
 from edge_ctc.preprocess import Counts, InputSpec, prepare
 from edge_ctc.quality import flags_of
+
+_UNREADABLE_IN_A_ROW = 3
+_OF_ONE_FILE = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP, errno.ETXTBSY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class CellReader:
                 failed.append(file.name)
                 problems.append(str(error))
             sha256.append(None if content is None else hashlib.sha256(content).hexdigest())
-        missing, structural = self._structure(cell)
+        missing, structural = self.structure(cell)
         problem = "; ".join(structural + problems)
         counts = [] if problem else [_in_focus(planes[name]) for name in wanted]
         flags = flags_of(counts, self.profile.bits)
@@ -119,7 +124,7 @@ class CellReader:
             for name in self.spec.channel_names
         ]
 
-    def _structure(self, cell: Cell) -> tuple[tuple[str, ...], list[str]]:
+    def structure(self, cell: Cell) -> tuple[tuple[str, ...], list[str]]:
         """The missing channels, and what is wrong with the set of files."""
         missing = () if None in cell.channels else tuple(n for n in self.spec.channel_names if n not in cell.channels)
         problems = [f"channel {name} is missing" for name in missing]
@@ -137,11 +142,62 @@ class CellReader:
         return missing, list(dict.fromkeys(problems))
 
 
+class GrowingReader:
+    """Reads the cells of a run that may still grow: one that cannot be read now waits, the others go on.
+
+    Attributes:
+        unreadable: why, by id of the cells that wait.
+    """
+
+    def __init__(self, reader: CellReader) -> None:
+        """Reads as `reader` does."""
+        self._reader = reader
+        self._in_a_row = 0
+        self.unreadable: dict[str, str] = {}
+
+    def is_ready(self, cell: Cell, withheld: Collection[str]) -> bool:
+        """Whether no channel of the cell is missing, and none of its files is among those withheld."""
+        missing, _ = self._reader.structure(cell)
+        return not missing and not any(file.name in withheld for file in cell.files)
+
+    def read(self, cell: Cell, out: NDArray[np.float32]) -> Evidence:
+        """As `CellReader.read`, but for one cell that cannot be read.
+
+        Raises:
+            RunUnreadableError: several in a row could not: it is the disk or share.
+        """
+        try:
+            evidence = self._reader.read(cell, out)
+        except RunUnreadableError as error:
+            self._in_a_row += not _concerns_one_file(error)
+            if self._in_a_row >= _UNREADABLE_IN_A_ROW:
+                raise
+            self.unreadable[cell.cell_id] = str(error)
+            out.fill(0)
+            return Evidence(cell, (None,) * len(cell.files), (), (), str(error), ())
+        self._in_a_row = 0
+        return evidence
+
+
+def _concerns_one_file(error: RunUnreadableError) -> bool:
+    """Whether the file is held, changed or gone; else disk or share may have failed as a whole."""
+    cause = error.__cause__
+    return not isinstance(cause, OSError) or cause.errno in _OF_ONE_FILE
+
+
 def _in_focus(planes: Sequence[Counts]) -> Counts:
     return planes[0] if len(planes) == 1 else planes[sharpest(planes)]
 
 
-def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Iterator[list[ScoredCell]]:
+class Reader(Protocol):
+    """Whatever gives the evidence of a cell, as `CellReader` does."""
+
+    def read(self, cell: Cell, out: NDArray[np.float32]) -> Evidence:
+        """As `CellReader.read`."""
+        ...
+
+
+def evaluate(cells: Sequence[Cell], reader: Reader, engine: Engine) -> Iterator[list[ScoredCell]]:
     """Scores of all cells, batch by batch in their order; memory does not grow with their number.
 
     Two batches are under way, one in each of the engine's input buffers: while one is computed, the other is
@@ -167,7 +223,7 @@ def evaluate(cells: Sequence[Cell], reader: CellReader, engine: Engine) -> Itera
             yield scored
 
 
-def _score(cells: Sequence[Cell], reader: CellReader, engine: Engine, slot: int, decoding: Lock) -> list[ScoredCell]:
+def _score(cells: Sequence[Cell], reader: Reader, engine: Engine, slot: int, decoding: Lock) -> list[ScoredCell]:
     with decoding:
         evidence = [reader.read(cell, place) for cell, place in zip(cells, engine.inputs[slot], strict=False)]
     if all(one.problem for one in evidence):

@@ -8,8 +8,8 @@ from edge_ctc import __version__
 from edge_ctc.cells import Cell, CsvDialect, ImageFile
 from edge_ctc.checkpoint import Checkpoint, read_description, shipped_checkpoints
 from edge_ctc.errors import ConfigError, ResultsError
-from edge_ctc.exports.choose import cells_for, read_folder
-from edge_ctc.exports.listing import absolute, display_name
+from edge_ctc.exports.choose import cells_for, read_folder, read_listing
+from edge_ctc.exports.listing import Listing, absolute, display_name
 from edge_ctc.exports.profile import LoadedProfile, Profile
 from edge_ctc.exports.runs import Run
 from edge_ctc.models import ChosenEngine, OpenModels
@@ -45,6 +45,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A run as somebody sees it who watches it grow.
+
+    Attributes:
+        listing: of this moment.
+        unsettled: names of files that may still be written to.
+        undecoded: names of files that no image came of when they were read as they are now.
+        is_quiet: for so long nothing was added or changed that the run counts as complete, whatever its table says.
+    """
+
+    listing: Listing
+    unsettled: frozenset[str]
+    undecoded: frozenset[str]
+    is_quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that is settled before the first cell is read.
 
@@ -71,9 +88,21 @@ class Plan:
     csv: CsvDialect
 
 
-def make_plan(request: Request, models: OpenModels) -> Plan:
-    """Read the names of a run, choose what was left open, and check that all fits. Raises as `classify_run`."""
-    listing, profile, run = read_folder(request.run, request.profile)
+def make_plan(request: Request, models: OpenModels, listing: Listing | None = None) -> Plan:
+    """Read the names of a run, choose what was left open, and check that all fits.
+
+    Args:
+        request: what is asked for.
+        models: that are open.
+        listing: of the run's folder; None: it is listed now.
+
+    Raises:
+        RunError, ConfigError, CheckpointError, EngineError: as `classify_run`.
+    """
+    if listing is None:
+        listing, profile, run = read_folder(request.run, request.profile)
+    else:
+        listing, profile, run = read_listing(listing, request.profile)
     checkpoint = models.checkpoint(request.checkpoint or models.named_checkpoint() or _reference_for(profile.profile))
     cells = cells_for(checkpoint.name, checkpoint.input, profile.profile, run)
     engine = models.chosen(checkpoint)
@@ -153,7 +182,12 @@ def is_same_model(plan: Plan, former: Manifest) -> bool:
 
 def is_current(plan: Plan, former: Manifest) -> bool:
     """Whether nothing is owed: the same model, and no file added or changed since. Files that vanish owe nothing."""
-    if former.run_state != "complete" or not is_same_model(plan, former) or former.calls.csv != plan.csv:
+    return is_same_model(plan, former) and former.calls.csv == plan.csv and is_unchanged(plan, former)
+
+
+def is_unchanged(plan: Plan, former: Manifest) -> bool:
+    """Whether the calls are complete and no file was added or changed since, whichever model called."""
+    if former.run_state != "complete":
         return False
     tables = {file.name: file for file in former.tables}
     if not all(is_same_file(file, tables.get(file.name)) for file in plan.run.tables):

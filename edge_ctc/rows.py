@@ -9,13 +9,13 @@ from edge_ctc import __version__
 from edge_ctc.cells import Cell, Verdict
 from edge_ctc.checkpoint import Checkpoint
 from edge_ctc.decision import NOT_EVALUABLE, decide
-from edge_ctc.exports.listing import display_name
+from edge_ctc.exports.listing import absolute, display_name
 from edge_ctc.exports.run_table import RunTable
 from edge_ctc.parity import Parity
 from edge_ctc.pipeline import Evidence, ScoredCell
 from edge_ctc.plan import Plan, is_same_file, is_same_model
 from edge_ctc.quality import DISPLAY_STRETCHED, NOT_IN_TABLE, PIXEL_SIZE_UNCHECKED
-from edge_ctc.results.calls import SCHEMA_VERSION, Call, read_calls
+from edge_ctc.results.calls import SCHEMA_VERSION, Call, RunState, read_calls
 from edge_ctc.results.manifest import (
     CallsIdentity,
     CellSums,
@@ -42,6 +42,10 @@ class Row:
 
     call: Call
     inputs: tuple[InputFile, ...]
+
+    def in_state(self, run_state: RunState) -> "Row":
+        """The same row in a run of that state."""
+        return self if self.call.run_state == run_state else Row(replace(self.call, run_state=run_state), self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class RowMaker:
         return Row(call, _inputs(evidence))
 
     def reused(self, row: Row) -> Row:
-        """A former row with what the run's table says now; as it was where there is no table to go by."""
+        """A former row with what the run's table says now; its cage as it was where there is no table to go by."""
         if not self.table.rows and not self.table.problem:
             return row
         cage = self._cage(row.call.cell_id)
@@ -202,21 +206,35 @@ def _former_row(call: Call, cell: Cell | None, known: dict[str, InputFile]) -> R
     return Row(call, tuple(file if file.name in present else replace(file, state="gone") for file in inputs))
 
 
+def present_files(row: Row) -> tuple[InputFile, ...]:
+    """The files of a row that were there when the run was listed."""
+    return tuple(file for file in row.inputs if file.state != "gone")
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """How the calling of one run went.
 
     Attributes:
+        pending: cells that still wait for a file or for its end; a run with any is partial, and they have no row.
+        is_over: whether nothing more is expected of the run.
         reused: rows that were taken from the former calls.
         parity: of the replay, if the engine was wanted.
         started_at_utc: ISO 8601.
         seconds: on the clock.
     """
 
+    pending: tuple[Cell, ...]
+    is_over: bool
     reused: int
     parity: Parity | None
     started_at_utc: str
     seconds: float
+
+    @property
+    def run_state(self) -> RunState:
+        """As it stands in every row and in the manifest."""
+        return "complete" if self.is_over and not self.pending else "partial"
 
 
 def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course) -> Manifest:
@@ -227,7 +245,7 @@ def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course
         schema_version=1,
         run_id=plan.place.run_id,
         run_folder=plan.run_folder,
-        run_state="complete",
+        run_state=course.run_state,
         intended_use=intended_use(checkpoint),
         software_version=__version__,
         engine=plan.engine.description,
@@ -236,6 +254,7 @@ def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course
         checkpoint=CheckpointIdentity(
             name=checkpoint.name,
             sha256=checkpoint.sha256,
+            folder=display_name(str(absolute(checkpoint.folder))),
             input=checkpoint.input,
             thresholds=checkpoint.description.thresholds,
             calibration=checkpoint.description.calibration,
@@ -243,9 +262,9 @@ def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course
         profile=ProfileIdentity(name=plan.profile.profile.name, sha256=plan.profile.sha256),
         started_at_utc=course.started_at_utc,
         finished_at_utc=course.started_at_utc,
-        seconds=round(course.seconds, 3),
-        files=_file_sums(plan, rows),
-        cells=_cell_sums(rows),
+        seconds=course.seconds,
+        files=_file_sums(plan, rows, course.pending),
+        cells=_cell_sums(rows, course.pending),
         verdicts=_verdicts(rows),
         flags=dict(Counter(flag for row in rows for flag in row.call.flags)),
         cells_reused=course.reused,
@@ -282,21 +301,24 @@ def _table_sums(rows: Sequence[Row], table: RunTable) -> TableSums:
     )
 
 
-def _file_sums(plan: Plan, rows: Sequence[Row]) -> FileSums:
+def _file_sums(plan: Plan, rows: Sequence[Row], waiting: Sequence[Cell]) -> FileSums:
+    pending = sum(len(cell.files) for cell in waiting)
     states = Counter(file.state for row in rows for file in row.inputs)
     named = states["used"] + states["failed"]
     return FileSums(
         on_disk=plan.files_on_disk,
         used=states["used"],
         failed=states["failed"],
-        ignored=plan.files_on_disk - named,
-        pending=0,
+        ignored=plan.files_on_disk - named - pending,
+        pending=pending,
     )
 
 
-def _cell_sums(rows: Sequence[Row]) -> CellSums:
+def _cell_sums(rows: Sequence[Row], pending: Sequence[Cell]) -> CellSums:
     called = sum(row.call.score is not None for row in rows)
-    return CellSums(total=len(rows), called=called, not_evaluable=len(rows) - called, pending=0)
+    return CellSums(
+        total=len(rows) + len(pending), called=called, not_evaluable=len(rows) - called, pending=len(pending)
+    )
 
 
 def _verdicts(rows: Sequence[Row]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """One TOML file into one strict pydantic model; a misspelt key is refused with the key that was meant."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def read_toml(path: Path, model: type[ModelT]) -> ModelT:
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or a key is unknown, missing or wrong.
-            Every fault is listed, each with its key and, for an unknown one, the nearest known key.
+            Every fault is listed, each with its key, its line and, for an unknown one, the nearest known key.
     """
     return parse_toml(read_toml_bytes(path), str(path), model)
 
@@ -57,7 +58,7 @@ def parse_toml(content: bytes, source: str, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        faults = "; ".join(_fault(fault, model) for fault in error.errors())
+        faults = "; ".join(_fault(fault, model, content) for fault in error.errors())
         raise ConfigError(f"{source}: {faults}") from error
 
 
@@ -70,14 +71,41 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def _fault(fault: Any, model: type[BaseModel]) -> str:
+def _fault(fault: Any, model: type[BaseModel], content: bytes) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "file"
+    if fault["type"] == "missing":
+        return f"{where}: missing; add it"
+    line = line_of(content, *fault["loc"])
+    at = f" (line {line})" if line else ""
     if fault["type"] != "extra_forbidden":
         message = fault["msg"].removeprefix("Value error, ")
-        found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
-        return f"{where}: {message}{found}"
+        found = "" if fault["type"] == "value_error" else f", found {fault['input']!r}"
+        return f"{where}: {message}{found}{at}"
     meant = did_you_mean(str(fault["loc"][-1]), _known_keys(model))
-    return f"{where}: unknown key{meant}"
+    return f"{where}: unknown key{meant}{at}"
+
+
+_TABLE = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_-]+)\s*\]")
+_KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*=""")
+
+
+def line_of(content: bytes, *keys: str | int) -> int | None:
+    """The line, from 1, on which TOML `content` gives the value that `keys` lead to; None where no line does.
+
+    `keys` as pydantic names a place: `("steps",)`, or `("lenses", 0, "power")` for a key of the first `[[lenses]]`.
+    """
+    table: tuple[str | int, ...] = ()
+    seen: dict[str, int] = {}
+    for number, line in enumerate(content.decode("utf-8-sig", "replace").split("\n"), 1):
+        if header := _TABLE.match(line):
+            name = header[2]
+            table = (name, seen.get(name, 0)) if header[1] == "[[" else (name,)
+            seen[name] = seen.get(name, 0) + 1
+            if table == keys:
+                return number
+        elif (key := _KEY.match(line)) and keys[: len(table) + 1] == (*table, key[1] or key[2] or key[3]):
+            return number
+    return None
 
 
 def _known_keys(model: type[BaseModel]) -> list[str]:

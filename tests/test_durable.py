@@ -302,9 +302,9 @@ except ResultsHeldError as error:
 
 def test_a_second_writer_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
     with sole_writer(tmp_path):
-        assert child(SECOND_WRITER, str(tmp_path)).stdout == (
-            f"{tmp_path}: another edge-ctc writes here; wait until it has ended\n"
-        )
+        told = child(SECOND_WRITER, str(tmp_path)).stdout
+        assert told.startswith(f"{tmp_path}: another edge-ctc writes here, process {os.getpid()}")
+        assert told.endswith("; wait until it has ended\n")
     assert child(SECOND_WRITER, str(tmp_path)).stdout == "held\n"
     assert left_in(tmp_path) == {}
 

@@ -10,7 +10,11 @@ from edge_ctc.cli.calling import candidates, classify_runs
 from edge_ctc.cli.doctoring import doctor
 from edge_ctc.cli.exits import collect_rarely, end_as_if_interrupted, run_app
 from edge_ctc.cli.exporting import probe, profile_commands
+from edge_ctc.cli.serving import config_commands, install_service
 from edge_ctc.cli.simulating import simulate
+from edge_ctc.cli.status import status
+from edge_ctc.cli.verifying import verify
+from edge_ctc.cli.watching import watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +30,11 @@ app.add_typer(profile_commands, name="profile")
 app.command("build-engine")(build)
 app.add_typer(engine_commands, name="engine")
 app.command()(doctor)
+app.command()(watch)
+app.command()(status)
+app.command("verify-run")(verify)
+app.add_typer(config_commands, name="config")
+app.command("install-service")(install_service)
 
 
 def main() -> None:

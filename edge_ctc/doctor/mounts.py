@@ -10,7 +10,7 @@ AUTOFS = "autofs"
 _NETWORK = frozenset({"9p", "afs", "beegfs", "ceph", "cifs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
 _HOST = frozenset({"prl_fs", "vboxsf", "virtiofs", "vmhgfs"})
 """What a virtual machine shares with its host is changed from the other side too."""
-_PROGRAM = "fuse."
+_PROGRAM = "fuse"
 """sshfs, rclone, davfs and their kind: a program serves the files, most often from elsewhere."""
 
 
@@ -31,7 +31,7 @@ class Mount:
     @property
     def is_network(self) -> bool:
         """Whether others can write there without this machine's kernel seeing it."""
-        return self.kind in _NETWORK | _HOST or self.kind.startswith(_PROGRAM)
+        return self.kind in _NETWORK | _HOST or self.kind.partition(".")[0] == _PROGRAM
 
 
 def read_mounts() -> tuple[Mount, ...]:

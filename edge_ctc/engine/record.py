@@ -38,6 +38,12 @@ class GateRecord(StrictModel):
     review_flips: Count
 
 
+def build_command(checkpoint: Path, runtime: Runtime, precision: Precision, max_batch: int, engines_dir: Path) -> str:
+    """What builds an engine, to be typed."""
+    options = ["--runtime", runtime, "--precision", precision, "--max-batch", str(max_batch)]
+    return shlex.join(["edge-ctc", "build-engine", str(checkpoint), *options, "--out", str(engines_dir)])
+
+
 class EngineRecord(StrictModel):
     """engine.json; the README says what the fields mean.
 
@@ -93,10 +99,8 @@ class EngineRecord(StrictModel):
 
     def build_command(self, engines_dir: Path, checkpoint: Path | None = None) -> str:
         """What builds it again, to be typed, from `checkpoint` where that is not where it was."""
-        options = ["--runtime", self.runtime, "--precision", self.precision, "--max-batch", str(self.max_batch)]
-        return shlex.join(
-            ["edge-ctc", "build-engine", str(checkpoint or self.checkpoint_folder), *options, "--out", str(engines_dir)]
-        )
+        folder = checkpoint or Path(self.checkpoint_folder)
+        return build_command(folder, self.runtime, self.precision, self.max_batch, engines_dir)
 
     def sealed(self, key: bytes) -> "EngineRecord":
         """With the seal of the installation whose key this is."""

@@ -18,7 +18,11 @@ def read_folder(folder: Path, profile: LoadedProfile | None) -> tuple[Listing, L
         NotARunError: no built-in profile fits, or the profile finds no cell.
         RunError: the folder cannot be listed.
     """
-    listing = list_files(folder)
+    return read_listing(list_files(folder), profile)
+
+
+def read_listing(listing: Listing, profile: LoadedProfile | None) -> tuple[Listing, LoadedProfile, Run]:
+    """As `read_folder`, of a folder that was listed already. Raises NotARunError."""
     if profile is None:
         profile, run = choose_profile(listing)
     else:

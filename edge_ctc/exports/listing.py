@@ -4,7 +4,7 @@ import fnmatch
 import operator
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,12 @@ class Listing:
     links: tuple[str, ...]
 
 
-def list_files(folder: Path) -> Listing:
+def list_files(folder: Path, known: Mapping[str, ImageFile] | None = None) -> Listing:
     """List `folder` to the bottom without following a link.
+
+    Args:
+        folder: to be listed.
+        known: files, by name, that are taken as they were and not asked for size and time again.
 
     Raises:
         RunMissingError: `folder` does not exist or is no folder.
@@ -42,11 +46,13 @@ def list_files(folder: Path) -> Listing:
     links: list[str] = []
     try:
         for name, entry in _walk(folder):
-            if entry.is_file(follow_symlinks=False):
+            if not entry.is_file(follow_symlinks=False):
+                links.append(name)
+            elif known is not None and name in known:
+                files.append(known[name])
+            else:
                 stat = entry.stat(follow_symlinks=False)
                 files.append(ImageFile(name, stat.st_size, stat.st_mtime_ns))
-            else:
-                links.append(name)
     except (FileNotFoundError, NotADirectoryError) as error:
         if folder.is_dir():
             raise RunUnreadableError(f"{folder}: files vanish while it is listed; try again") from error

@@ -102,6 +102,8 @@ class Profile(StrictModel):
         focal_plane: wanted where `images` has `{plane}`.
         montage: wanted for the layout montage.
         table: of the cells, beside them.
+        sentinel: path below the run of a file that the instrument writes when the export is over; while it is absent,
+            a run ends by its table or by not growing any more.
         ome_names: whether the channel names that an OME-TIFF itself carries say which page is which, against the order
             of `channels`. A file without names goes by the order.
         intensity: "counts" of the camera; "display" where the export stretched each image to be looked at.
@@ -122,6 +124,7 @@ class Profile(StrictModel):
     focal_plane: FocalPlane | None = None
     montage: Montage | None = None
     table: TableProfile | None = None
+    sentinel: Annotated[str, Field(min_length=1)] | None = None
     ome_names: Literal["honoured", "ignored"] = "honoured"
     intensity: Intensity = "counts"
     pixel_size_um: PixelSize = "unknown"

@@ -148,8 +148,29 @@ def _tables(profile: Profile) -> Callable[[str], bool]:
     return lambda name: bool(wanted(name) and name.count("/") == depth and not never(name.rpartition("/")[2]))
 
 
+def is_sentinel(name: str, profile: Profile) -> bool:
+    """Whether the file says that the export is over."""
+    return profile.sentinel is not None and name.casefold() == profile.sentinel.casefold()
+
+
+def rests_on(profile: Profile) -> Callable[[str], bool]:
+    """Tells of a path below the run whether it may be an image, the table or the sentinel: what calls may rest on."""
+    names = profile.name_patterns()
+    is_ignored, is_table = _ignores(profile), _tables(profile)
+
+    def matters(name: str) -> bool:
+        if is_table(name) or is_sentinel(name, profile):
+            return True
+        return not is_ignored(name) and names.read(name) is not None
+
+    return matters
+
+
 def _ignores(profile: Profile) -> Callable[[str], bool]:
-    """Tells of a path below the run whether its base name, a folder above it, or the whole path is on a list."""
+    """Tells of a path below the run whether its base name, a folder above it, or the whole path is on a list.
+
+    The sentinel is no image either.
+    """
     of_name = any_of([*ALWAYS_IGNORED, *(glob for glob in profile.ignore if "/" not in glob)])
     of_folder = any_of(IGNORED_FOLDERS)
     paths = [glob for glob in profile.ignore if "/" in glob]
@@ -161,6 +182,8 @@ def _ignores(profile: Profile) -> Callable[[str], bool]:
 
     def is_ignored(name: str) -> bool:
         folder, _, last = name.rpartition("/")
-        return bool(of_name(last) or folder_is_ignored(folder) or (paths and of_path(name)))
+        if of_name(last) or folder_is_ignored(folder) or (paths and of_path(name)):
+            return True
+        return is_sentinel(name, profile)
 
     return is_ignored

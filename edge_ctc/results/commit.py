@@ -1,6 +1,7 @@
 """Where results lie, what stands there, and the commit: calls first, the manifest last."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,10 @@ from edge_ctc import durable
 from edge_ctc.errors import ResultsError
 from edge_ctc.results.calls import Call, write_calls
 from edge_ctc.results.manifest import SCHEMA_VERSION, Manifest
+
+_BYTES_PER_CELL = 1000
+_BYTES_PER_FILE = 250
+_OURS = re.compile(r".+\.ctc-(calls(\..+)?\.csv|run\.json)", re.DOTALL)
 
 # Bytes at once: of a large run the text and its encoding would both be megabytes.
 _TO_JSON = TypeAdapter(Manifest)
@@ -91,7 +96,8 @@ def read_mended(place: ResultPlace) -> Former:
     found = _sha256(place.calls)
     if found == manifest.calls.sha256:
         return Former(manifest, None)
-    if found is None or _sha256(kept) == manifest.calls.sha256:
+    # Partial calls are replaced in place, so that a crash between them and their manifest leaves no copy to tell by.
+    if found is None or manifest.run_state == "partial" or _sha256(kept) == manifest.calls.sha256:
         return Former(None, None)
     edited = place.superseded(f"{utc_now()}.edited")
     durable.copy_whole(place.calls, edited)
@@ -133,6 +139,28 @@ def _is_there(path: Path) -> bool:
 
 def _unreadable(path: Path, error: OSError) -> ResultsError:
     return ResultsError(f"{path}: cannot be read ({error.strerror}); mend the disk or share")
+
+
+def try_room(place: ResultPlace, cells: int, files: int) -> None:
+    """Write and remove as much as the results of so many cells and files will take, before they are computed.
+
+    Raises:
+        ResultsError: the disk is full, or the place cannot be written.
+    """
+    wanted = bytes(_BYTES_PER_CELL * cells + _BYTES_PER_FILE * files)
+    with durable.staged(place.calls, durable.writing(wanted)):
+        pass
+
+
+def sweep(folder: Path) -> None:
+    """Close every gap that a crash left among the results in `folder`. Call it as the folder's sole writer.
+
+    Raises:
+        ResultsError: the folder cannot be read or written.
+    """
+    for path in durable.cut_short(folder):
+        if _OURS.fullmatch(path.name):
+            durable.mend(path)
 
 
 def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former: Manifest | None) -> Manifest:

@@ -74,10 +74,15 @@ class CellSums(StrictModel):
 
 
 class CheckpointIdentity(StrictModel):
-    """Which model called; its cuts and its input, for the record."""
+    """Which model called; its cuts and its input, for the record.
+
+    Attributes:
+        folder: where it lay then; empty in manifests of versions that did not note it.
+    """
 
     name: str
     sha256: Sha256
+    folder: str = ""
     input: InputSpec
     thresholds: Thresholds
     calibration: Calibration | None

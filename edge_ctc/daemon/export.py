@@ -1,0 +1,89 @@
+"""The export folder as it can be seen now: on which mount, which runs, and which of them have results."""
+
+import os
+from pathlib import Path
+
+from edge_ctc.config import BESIDE, Settings
+from edge_ctc.doctor.mounts import Mount, mount_of, read_mounts
+from edge_ctc.errors import RunMissingError, RunUnreadableError
+from edge_ctc.exports.listing import find_runs
+from edge_ctc.exports.profile import Profile
+from edge_ctc.plan import result_place
+from edge_ctc.results.commit import ResultPlace
+
+
+class Export:
+    """Looks at the export folder and at where results go.
+
+    A folder on which a share was seen once is away as long as no share is there: its mount point alone is an empty
+    folder of the local disk.
+
+    Attributes:
+        is_share: whether others can write there without events on this machine.
+        mount: what it lies on; None: the kernel does not tell, or it was not looked at yet.
+    """
+
+    def __init__(self, settings: Settings, profile: Profile) -> None:
+        """Nothing was looked at yet."""
+        self._settings = settings
+        self._glob = profile.runs
+        self._folder = Path(settings.export_dir)
+        self._out = None if settings.results == BESIDE else Path(settings.results)
+        self._names: dict[Path, frozenset[str]] = {}
+        self._was_share = settings.mount == "share"
+        self.is_share = self._was_share
+        self.mount: Mount | None = None
+
+    @property
+    def results_root(self) -> Path:
+        """The folder whose only writer the daemon is: results go there, or below."""
+        return self._folder if self._out is None else self._out
+
+    def runs(self) -> tuple[Path, ...]:
+        """The run folders that are there now.
+
+        Raises:
+            RunMissingError: the folder, or the share on it, is not there.
+            RunUnreadableError: it cannot be listed.
+        """
+        self._names.clear()
+        self._look_at_mount()
+        return find_runs(self._folder, self._glob)
+
+    def _look_at_mount(self) -> None:
+        real = Path(os.path.realpath(self._folder))
+        self.mount = mount_of(real, read_mounts())
+        if self._settings.mount == "local" or self.mount is None:
+            return
+        is_network = self.mount.is_network
+        if self._was_share and not is_network and not (self._settings.mount == "share" and self.mount.point == real):
+            raise RunMissingError(f"{self._folder}: no share is mounted there; mount it")
+        self._was_share = self.is_share = is_network or self._settings.mount == "share"
+
+    def place_of(self, run: Path) -> ResultPlace:
+        """Where a run's results belong. Raises as `result_place`."""
+        return result_place(run, self.out_of(run))
+
+    def out_of(self, run: Path) -> Path | None:
+        """The folder for a run's results; None: beside it."""
+        return None if self._out is None else self._out / run.relative_to(self._folder).parent
+
+    def has_results(self, run: Path) -> bool:
+        """Whether both results of a run are there, by their names, in this look.
+
+        Raises:
+            RunUnreadableError: their folder cannot be listed.
+        """
+        place = self.place_of(run)
+        names = self._names_in(place.folder)
+        return place.calls.name in names and place.manifest.name in names
+
+    def _names_in(self, folder: Path) -> frozenset[str]:
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(os.listdir(folder))
+            except FileNotFoundError:
+                self._names[folder] = frozenset()
+            except OSError as error:
+                raise RunUnreadableError(f"{folder}: cannot be listed ({error}); try again later") from error
+        return self._names[folder]

@@ -1,0 +1,119 @@
+"""A run to which something may be owed: its files, which of them are ready, and when the next step is due."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_ctc.cells import ImageFile
+from edge_ctc.classify import Step
+from edge_ctc.config import Settings
+from edge_ctc.daemon.settling import Settling
+from edge_ctc.exports.listing import Listing, list_files
+from edge_ctc.plan import Seen
+
+_REST = 4
+"""After a look, or a step, a run is left alone for so many times as long as it took: a fifth of a core at most."""
+
+
+class Growing:
+    """What is remembered of such a run between two looks; all of it can be forgotten and found again.
+
+    Attributes:
+        pending: cells that wait, as the last step said.
+        first_seen: monotonic seconds.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, matters: Callable[[str], bool], now: float) -> None:
+        """It was not looked at yet."""
+        self.pending = 0
+        self.first_seen = now
+        self._folder = folder
+        self._settings = settings
+        self._settling = Settling(settings.settle_s, matters, now)
+        self._listing: Listing | None = None
+        self._undecoded: dict[str, ImageFile] = {}
+        self._looked_at = 0.0
+        self._look_again_at = 0.0
+        self._stepped_at = 0.0
+        self._step_took = 0.0
+        self._ready_then = 0
+
+    @property
+    def changed_at(self) -> float:
+        """When a file last came or changed; monotonic seconds."""
+        return self._settling.changed_at
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether there is any file that calls may rest on."""
+        return self._settling.holds_something
+
+    @property
+    def oldest_since(self) -> float | None:
+        """Since when the oldest file is there that no call rests on; monotonic seconds; None: there is none."""
+        if self.pending or not self._stepped_at:
+            return self.first_seen if self._settling.holds_something else None
+        return self._settling.oldest_arriving
+
+    def look(self, now: float, *, is_hinted: bool) -> None:
+        """List the run, if it is time to; `is_hinted` after an event from inside it.
+
+        Raises:
+            RunError: it is gone or cannot be listed.
+        """
+        if now < self._look_again_at or not (is_hinted or now >= self.look_at):
+            return
+        listing = list_files(self._folder, self._settling.known)
+        self._settling.look(listing, now)
+        self._listing, self._looked_at = listing, now
+        done = time.monotonic()
+        self._look_again_at = done + _REST * (done - now)
+
+    @property
+    def look_at(self) -> float:
+        """When it is looked at next without an event; monotonic seconds."""
+        regular = self._looked_at + self._settings.look_every_s
+        ready = self._settling.next_at
+        return max(self._look_again_at, regular if ready is None else min(regular, ready))
+
+    def is_step_due(self, now: float) -> bool:
+        """Whether there is something to call, or the run may be over."""
+        if not self._settling.holds_something:
+            return False
+        if self.is_quiet(now):
+            return True
+        rest = _REST * self._step_took
+        if self._settling.unsettled:
+            rest = max(rest, self._settings.partial_every_s)
+        return self._settling.became_ready > self._ready_then and now >= self._stepped_at + rest
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether it is not over and does not grow."""
+        return self._settling.holds_something and now - self.changed_at >= self._settings.stalled_after_s
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether it did not grow for so long that it is taken for over."""
+        return now - self.changed_at >= self._settings.quiet_s
+
+    def seen(self, now: float) -> Seen:
+        """The run as it is now; where it may be over, every file is asked for its size and time once more.
+
+        Raises:
+            RunError: it is gone or cannot be listed.
+        """
+        listing = self._listing
+        if listing is None or not self._settling.unsettled or self.is_quiet(now):
+            listing = list_files(self._folder)
+            self._settling.look(listing, now)
+        known = self._settling.known
+        undecoded = frozenset(name for name, file in self._undecoded.items() if known.get(name) == file)
+        self._ready_then = self._settling.became_ready
+        return Seen(listing, self._settling.unsettled, undecoded, self.is_quiet(now))
+
+    def stepped(self, step: Step, began: float) -> None:
+        """What came of the step that began at `began`, monotonic seconds."""
+        known = self._settling.known
+        self.pending = step.pending
+        self._undecoded = {name: known[name] for name in step.undecoded if name in known}
+        self._stepped_at = time.monotonic()
+        self._step_took = self._stepped_at - began

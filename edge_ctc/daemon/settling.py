@@ -1,0 +1,108 @@
+"""Which files of a run are ready, by our own clock: those that stayed the same for long enough in two looks."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_ctc.cells import ImageFile
+from edge_ctc.exports.listing import Listing
+
+
+@dataclass(frozen=True, slots=True)
+class _Arriving:
+    """A file that may still be written to, and since when it looks as it does; monotonic seconds."""
+
+    file: ImageFile
+    since: float
+
+
+class Settling:
+    """Remembers how the files of one run looked, and when that changed.
+
+    The clock is our own monotonic one: a server's times, and a wall clock that jumps, decide nothing. A file's own time
+    of change is only compared with what it was before.
+
+    Attributes:
+        known: the files that are ready, by name, as they were when last asked for.
+        became_ready: how often a file became ready.
+        changed_at: when a file last came or changed; monotonic seconds.
+    """
+
+    def __init__(self, settle_s: float, matters: Callable[[str], bool], now: float) -> None:
+        """Nothing was looked at yet.
+
+        Args:
+            settle_s: how long a file must stay the same.
+            matters: tells of a name whether calls may rest on the file; the others are not looked at.
+            now: monotonic seconds.
+        """
+        self._settle_s = settle_s
+        self._matters = matters
+        self._arriving: dict[str, _Arriving] = {}
+        self._others: set[str] = set()
+        self.known: dict[str, ImageFile] = {}
+        self.became_ready = 0
+        self.changed_at = now
+
+    def look(self, listing: Listing, now: float) -> None:
+        """Compare with the look before; a file that the listing took over from `known` costs next to nothing."""
+        there = 0
+        for file in listing.files:
+            name = file.name
+            if self.known.get(name) is file:
+                there += 1
+            elif name not in self._others:
+                if name in self.known or name in self._arriving or self._matters(name):
+                    there += 1
+                    self._compare(file, now)
+                else:
+                    self._others.add(name)
+        if there < len(self.known) + len(self._arriving):
+            self._forget_vanished(listing)
+
+    def _compare(self, file: ImageFile, now: float) -> None:
+        if self.known.get(file.name) == file:
+            return
+        before = self._arriving.get(file.name)
+        if before is None or before.file != file:
+            self.known.pop(file.name, None)
+            self._arriving[file.name] = _Arriving(file, now)
+            self.changed_at = now
+        elif file.size and now - before.since >= self._settle_s:
+            del self._arriving[file.name]
+            self.known[file.name] = file
+            self.became_ready += 1
+
+    def _forget_vanished(self, listing: Listing) -> None:
+        names = {file.name for file in listing.files}
+        for remembered in (self.known, self._arriving):
+            for name in remembered.keys() - names:
+                del remembered[name]
+
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """Names of the files that may still be written to."""
+        return frozenset(self._arriving)
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether there is any file that calls may rest on."""
+        return bool(self.known or self._arriving)
+
+    @property
+    def oldest_arriving(self) -> float | None:
+        """Since when the oldest of these looks as it does; monotonic seconds."""
+        return min((one.since for one in self._arriving.values()), default=None)
+
+    @property
+    def next_at(self) -> float | None:
+        """When the next file may be ready, at the earliest; monotonic seconds."""
+        return min((one.since + self._settle_s for one in self._arriving.values() if one.file.size), default=None)
+
+
+def fingerprint(listing: Listing) -> bytes:
+    """Names, sizes and times of all files in 16 bytes: two listings of one run differ in it if any of them does."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in listing.files:
+        digest.update(f"{file.name}\0{file.size}\0{file.mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.digest()

@@ -1,1 +1,0 @@
-"""Months later: whether a called run is still what was called."""

@@ -1,0 +1,1 @@
+"""Tests that need root and real mechanisms of the system."""
