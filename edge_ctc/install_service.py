@@ -19,6 +19,7 @@ from edge_ctc.errors import ConfigError, ResultsError, UnavailableError
 
 UNIT = "edge-ctc.service"
 SYSUSERS = "edge-ctc.sysusers.conf"
+EXAMPLE = "edge-ctc.toml"
 SHIPPED_EXECUTABLE = "/opt/edge-ctc/bin/edge-ctc"
 SHIPPED_CONFIG = "/etc/edge-ctc/edge-ctc.toml"
 """As they stand in the unit that travels with the program."""

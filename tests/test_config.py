@@ -249,6 +249,10 @@ def test_the_command_ends_with_78_and_names_file_and_line(config: Write, edge_ct
     assert "none.toml: cannot be read (No such file or directory)" in done.err
 
 
+def test_the_example_can_be_had_from_the_command(edge_ctc: EdgeCtc) -> None:
+    assert edge_ctc("config", "example").out == EXAMPLE.read_text("utf-8")
+
+
 def test_the_example_shows_every_key_with_its_default() -> None:
     text = EXAMPLE.read_text("utf-8")
     lines = text.splitlines()

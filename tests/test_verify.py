@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 
 from edge_ctc import durable
 from edge_ctc.cells import Verdict
-from edge_ctc.classify import classify_run
+from edge_ctc.classify import classify_run, classify_seen
 from edge_ctc.console.runs import RunReporter
 from edge_ctc.decision import decide
 from edge_ctc.errors import RunUnreadableError
+from edge_ctc.exports.listing import list_files
+from edge_ctc.exports.profile import load_profile
 from edge_ctc.images.files import MAX_FILE_BYTES
 from edge_ctc.models import OpenModels
-from edge_ctc.plan import Request, result_place
+from edge_ctc.plan import Request, Seen, result_place
 from edge_ctc.results.calls import Call, ranked, read_calls, write_calls
 from edge_ctc.results.manifest import Manifest
 from edge_ctc.simulate import Layout, write_run
@@ -572,6 +574,29 @@ def test_images_that_were_gone_when_the_calls_were_last_written_cannot_be_certif
     finished = edge_ctc("verify-run", called, "--recompute")
     assert finished.code == 0, finished.out
     assert "1 were gone when the calls were last written and are there again" in finished.out
+
+
+def test_a_run_that_was_called_while_it_grew_is_certified_once_it_is_over(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path
+) -> None:
+    late = [path.rename(run.parent / path.name) for path in sorted((run / "Images").glob("001*"))]
+    (run / "cells.csv").rename(run.parent / "cells.csv")
+
+    def look(*, is_quiet: bool) -> None:
+        seen = Seen(list_files(run), frozenset(), frozenset(), is_quiet)
+        with OpenModels() as models, RunReporter(quiet=True) as reporter, durable.sole_writer(run.parent):
+            classify_seen(Request(run, load_profile("flat"), checkpoint), seen, models, reporter)
+
+    late[0].rename(run / "Images" / late[0].name)
+    look(is_quiet=False)
+    assert_fault(edge_ctc("verify-run", run), "state", "partial: 1 cells and 1 files were still pending")
+    for path in late[1:]:
+        path.rename(run / "Images" / path.name)
+    (run.parent / "cells.csv").rename(run / "cells.csv")
+    look(is_quiet=True)
+    finished = edge_ctc("verify-run", run, "--recompute")
+    assert finished.code == 0, finished.out
+    assert manifest_of(run)["cells_reused"] == 10
 
 
 def test_partial_calls_are_no_certificate(edge_ctc: EdgeCtc, called: Path) -> None:

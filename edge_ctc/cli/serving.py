@@ -1,4 +1,4 @@
-"""`edge-ctc config check` and `edge-ctc install-service`: what stands between an installation and a running daemon."""
+"""`edge-ctc config` and `edge-ctc install-service`: what stands between an installation and a running daemon."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,18 +9,25 @@ from edge_ctc.cli.exits import ExitCode
 from edge_ctc.config import check_settings
 from edge_ctc.console.lines import say
 from edge_ctc.console.serving import print_order, settings_line
-from edge_ctc.install_service import carry_out, order_for, this_installation
+from edge_ctc.install_service import EXAMPLE, carry_out, order_for, shipped_units, this_installation
 
 config_commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The daemon's settings.")
 
 ConfigOption = Annotated[
-    Path, typer.Option("--config", metavar="FILE", help="The daemon's settings; systemd/edge-ctc.toml shows every key.")
+    Path,
+    typer.Option("--config", metavar="FILE", help="The daemon's settings; `edge-ctc config example` shows every key."),
 ]
 
 
-@config_commands.callback()
-def _config() -> None:
-    """Without it, typer would take the one command below for the group itself."""
+@config_commands.command("example")
+def example() -> int:
+    """Print settings in which every key stands with its default and what it means.
+
+    Example: edge-ctc config example > /etc/edge-ctc/edge-ctc.toml
+    """
+    for line in (shipped_units() / EXAMPLE).read_text("utf-8").splitlines():
+        say(line)
+    return ExitCode.DONE
 
 
 @config_commands.command("check")

@@ -1,6 +1,8 @@
 """The export folder as it can be seen now: on which mount, which runs, and which of them have results."""
 
+import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from edge_ctc.config import BESIDE, Settings
@@ -60,6 +62,16 @@ class Export:
             raise RunMissingError(f"{self._folder}: no share is mounted there; mount it")
         self._was_share = self.is_share = is_network or self._settings.mount == "share"
 
+    def runs_of(self, paths: Iterable[str]) -> frozenset[Path]:
+        """The run folders that `paths` lie in, as the profile's glob counts levels."""
+        depth = self._glob.count("/") + 1
+        below = (Path(path) for path in paths)
+        return frozenset(
+            self._folder.joinpath(*path.relative_to(self._folder).parts[:depth])
+            for path in below
+            if path.is_relative_to(self._folder)
+        )
+
     def place_of(self, run: Path) -> ResultPlace:
         """Where a run's results belong. Raises as `result_place`."""
         return result_place(run, self.out_of(run))
@@ -77,6 +89,12 @@ class Export:
         place = self.place_of(run)
         names = self._names_in(place.folder)
         return place.calls.name in names and place.manifest.name in names
+
+    def may_have_results(self, run: Path) -> bool:
+        """As `has_results`, and false where that cannot be told: good enough for an order."""
+        with contextlib.suppress(RunUnreadableError):
+            return self.has_results(run)
+        return False
 
     def _names_in(self, folder: Path) -> frozenset[str]:
         if folder not in self._names:

@@ -91,4 +91,5 @@ def _runs(runs: RunCounts) -> str:
     growing = f", {runs.growing} growing" if runs.growing else ""
     stalled = f" ({runs.stalled} stalled)" if runs.stalled else ""
     unchecked = f", {runs.unchecked} to be looked into" if runs.unchecked else ""
-    return f"{runs.complete} runs complete{growing}{stalled}{unchecked}."
+    noun = "run" if runs.complete == 1 else "runs"
+    return f"{runs.complete} {noun} complete{growing}{stalled}{unchecked}."

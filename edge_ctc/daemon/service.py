@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from edge_ctc.config import CheckedSettings, Settings
 from edge_ctc.daemon.answer import Answer
 from edge_ctc.daemon.heartbeat import Heartbeat
+from edge_ctc.daemon.journal import Journal
 from edge_ctc.daemon.movement import Movement
 from edge_ctc.daemon.portrait import Portrait
 from edge_ctc.daemon.pulse import Pulse, TimedEngine
 from edge_ctc.daemon.state_folder import sole_daemon, state_folder
 from edge_ctc.daemon.status import STATUS, write_status
-from edge_ctc.daemon.watcher import LoopJournal, Watcher
+from edge_ctc.daemon.watcher import Watcher
 from edge_ctc.engine.places import default_engines_dir
 from edge_ctc.engine_choice import EngineChooser, EngineSetting, Reporter, Sort
 from edge_ctc.models import OpenModels
@@ -34,19 +35,6 @@ _DEAD_S = 60.0
 _STOP_S = 8.0
 """For so long after SIGTERM the loop may finish what it is at; ten seconds are promised."""
 _DONE, _HUNG, _AGAIN = 0, 70, 75
-
-
-class Journal(LoopJournal, Protocol):
-    """Where the daemon tells what happened."""
-
-    def state_not_kept(self, reason: str) -> None:
-        """The status file cannot be written."""
-
-    def ending(self, reason: str) -> None:
-        """The daemon was told to end."""
-
-    def failed(self, reason: str) -> None:
-        """The daemon ends by itself."""
 
 
 def watch(checked: CheckedSettings, building: Reporter, journal: Journal) -> None:
@@ -67,7 +55,7 @@ def watch(checked: CheckedSettings, building: Reporter, journal: Journal) -> Non
         models = OpenModels(
             EngineChooser(_engine_setting(checked.settings), building), lambda engine: TimedEngine(engine, pulse)
         )
-        watcher = Watcher(checked, models, journal)
+        watcher = Watcher(checked, models, journal, state_folder())
         loop = ThreadPoolExecutor(1, "loop").submit(watcher.run)
         speaker = _Speaker(checked.settings, watcher, pulse, journal)
         while not (loop.done() or end.is_set()):
@@ -77,12 +65,13 @@ def watch(checked: CheckedSettings, building: Reporter, journal: Journal) -> Non
             speaker.say_ending()
             watcher.end()
             wait([loop], _STOP_S)
+        if loop.done():
+            _raise_failure(loop, journal)
+            models.__exit__(None, None, None)
         speaker.say_ended()
         if not loop.done():
             # A share holds it that does not answer; whatever it was at is mended at the next start.
             os._exit(_DONE)
-        _raise_failure(loop, journal)
-        models.__exit__(None, None, None)
 
 
 def _raise_failure(loop: "Future[None]", journal: Journal) -> None:
@@ -149,9 +138,13 @@ class _Speaker:
 
     def _judge(self, still_s: float) -> None:
         if still_s < self._settings.answer_within_s:
+            if self._silent_s is not None and self._watcher.face.away is None:
+                self._journal.share_back(self._silent_s)
             self._silent_s = None
             self._answer.forget()
             return
+        if self._silent_s is None:
+            self._journal.share_away("no answer")
         self._silent_s = still_s
         if still_s >= _DEAD_S and self._answer.came():
             self._end(_AGAIN, f"the loop has not moved for {still_s:.0f} s, and the export folder answers others")

@@ -45,10 +45,17 @@ class WakeUps:
         self._waking = _Waking(wake_up)
         self._deep = deep
         self._observer: InotifyObserver | None = None
+        self._are_wanted = False
+
+    @property
+    def are_wanted(self) -> bool:
+        """Whether a folder is to be observed, had it or not."""
+        return self._are_wanted
 
     def observe(self, folder: Path) -> bool:
         """Observe `folder` from now on, anew where it was observed before; tells whether that could be had."""
         self.stop()
+        self._are_wanted = True
         observer = InotifyObserver()
         observer.name = "watchdog"
         try:
@@ -61,6 +68,7 @@ class WakeUps:
 
     def stop(self) -> None:
         """Observe nothing any more."""
+        self._are_wanted = False
         if self._observer is not None:
             self._observer.stop()
             self._observer = None

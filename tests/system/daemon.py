@@ -182,6 +182,7 @@ class Daemon:
     def __init__(self, site: Site, start: Callable[[Mapping[str, str]], Process]) -> None:
         self.site = site
         self.notified: list[str] = []
+        self._said_before = site.journal.stat().st_size if site.journal.exists() else 0
         self._folder = tempfile.TemporaryDirectory(prefix="notify-")
         Path(self._folder.name).chmod(0o755)
         address = Path(self._folder.name, "socket")
@@ -220,6 +221,14 @@ class Daemon:
     def is_ready(self) -> bool:
         return "READY=1" in self.hear()
 
+    @property
+    def has_started(self) -> bool:
+        """Whether its journal says that the engine answered: a moment before READY."""
+        with contextlib.suppress(FileNotFoundError), self.site.journal.open("rb") as file:
+            file.seek(self._said_before)
+            return b'"event": "started"' in file.read()
+        return False
+
     def wait_ready(self, within_s: float = 30.0) -> None:
         """Until READY. Raises AssertionError where it does not come, or the daemon ends first."""
         self.wait_for(lambda: self.is_ready, "READY", within_s)
@@ -251,7 +260,8 @@ class Daemon:
         return code
 
     def stop(self) -> None:
-        """SIGTERM, which must end it with 0 within 10 s."""
+        """SIGTERM once it is READY, which must end it with 0 within 10 s."""
+        self.wait_ready()
         self.send(signal.SIGTERM)
         code = self.ended(10)
         assert code == 0, f"SIGTERM: {code}, expected 0 within 10 s\n{self.tail()}"

@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 from tests.system.daemon import Daemon, Site, make_site
 from tests.system.promises import Witness, broken, is_complete, litter, mixed
-from tests.system.scans import Archive
+from tests.system.scans import CELLS, Archive
 
 Moment = Literal["start", "ready", "reading", "writing"]
 """What a kill waits for: nothing, READY, the daemon reading an image, the daemon touching a results file."""
@@ -25,7 +25,9 @@ _MOMENTS: tuple[Moment, ...] = ("start", "ready", "reading", "writing")
 _WEIGHTS = (2, 2, 3, 5)
 _LATEST = {"start": 0.15, "ready": 0.5, "reading": 0.004, "writing": 0.006}
 """Seconds after that, drawn evenly."""
-_PATIENCE_S = 0.8
+_PATIENCE_S = 0.6
+_ONE_EVENT = 64
+"""Bytes that hold an event and its name, and not two of ours."""
 _FINISH_S = 60.0
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _IN_ACCESS, _IN_CHANGES = 0x1, 0x2 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200
@@ -50,15 +52,17 @@ class Events:
     def _watch(self, folder: Path, mask: int) -> None:
         _LIBC.inotify_add_watch(self._handle, os.fsencode(folder), mask)
 
-    def wait(self, wanted: bytes, images: Path, within_s: float) -> bool:
-        """Until a file whose name holds `wanted` is touched, or an image read."""
+    def wait(self, wanted: bytes, images: Path, within_s: float, times: int = 1) -> bool:
+        """Until files whose name holds `wanted` were touched so many times."""
         end = time.monotonic() + within_s
         while (left := end - time.monotonic()) > 0:
             if images not in self._watched and images.exists():
                 self._watch(images, _IN_ACCESS)
                 self._watched.add(images)
-            if select.select([self._handle], [], [], min(left, 0.05))[0] and wanted in os.read(self._handle, 1 << 16):
-                return True
+            if select.select([self._handle], [], [], min(left, 0.05))[0]:
+                times -= os.read(self._handle, _ONE_EVENT if times > 1 else 1 << 16).count(wanted)
+                if times <= 0:
+                    return True
         return False
 
     def forget(self) -> None:
@@ -97,11 +101,14 @@ def kill_trial(seed: int, room: Path, archive: Archive) -> Tally:
     scan = archive.scan(seed)
     site = make_site(room / f"trial-{seed}", archive.checkpoint)
     run = site.exports / "run"
-    scanner = scan.write_slowly(run, rng.uniform(8, 40), site.folder / "scanner")
+    kills = rng.randint(5, 9)
+    # The scan goes on for about as long as there are kills.
+    rate = CELLS / (kills * rng.uniform(0.2, 0.4))
+    scanner = scan.write_slowly(run, rate, site.folder / "scanner")
     witness = Witness(run)
     try:
         with Events(site.exports) as events:
-            for _ in range(rng.randint(5, 9)):
+            for _ in range(kills):
                 with site.fork() as daemon:
                     tally.landed[_kill(daemon, rng, events, run)] += 1
                     tally.kills += 1
@@ -127,17 +134,16 @@ def _kill(daemon: Daemon, rng: random.Random, events: Events, run: Path) -> str:
     delay = rng.uniform(0, _LATEST[moment])
     came = True
     if moment != "start":
-        came = _soon(lambda: daemon.is_ready, 10)
+        came = _soon(lambda: daemon.has_started, 10)
         events.forget()
     if moment == "reading":
         came = events.wait(b".tif", run / "Images", _PATIENCE_S)
     elif moment == "writing":
-        for _ in range(rng.randint(1, 8)):
-            came = events.wait(b"ctc-", run / "Images", _PATIENCE_S)
+        came = events.wait(b"ctc-", run / "Images", _PATIENCE_S, rng.randint(1, 8))
     time.sleep(delay)
     code = daemon.kill()
     assert code == -9, f"ended by itself with {code}:\n{daemon.tail()}"
-    if not daemon.is_ready:
+    if not daemon.has_started:
         return "starting"
     if _is_torn(daemon.site, run):
         return "committing"

@@ -1,17 +1,28 @@
-"""A share that can fail: a folder behind, a mount before, and a server between that a test may stop, kill and order about."""
+"""A share that can fail: a folder behind, a mount before, and a server between that a test may stop, kill and order about.
 
+And a daemon that watches it, with what must hold whatever the share does.
+"""
+
+import contextlib
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from edge_ctc.doctor.mounts import read_mounts
+from tests.system.daemon import Daemon, Site, make_site
 from tests.system.faultfs import Rules
+from tests.system.promises import broken, calls_of, is_complete, litter, manifest_path
+from tests.system.scans import Scan
 
 _FAULTFS = Path(__file__).with_name("faultfs.py")
 
@@ -94,3 +105,115 @@ class Share:
     def _signal(self, number: int) -> None:
         assert self._server is not None
         os.kill(self._server.pid, number)
+
+
+class Beats:
+    """Hears what a daemon tells systemd, with the time of each word; a thread of its own, which a test cannot keep waiting."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.address = folder / "notify"
+        self._socket.bind(str(self.address))
+        self._socket.settimeout(0.2)
+        self._heard: list[tuple[float, str]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        while not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                word = self._socket.recv(4096).decode()
+                self._heard.append((time.monotonic(), word))
+
+    @property
+    def is_ready(self) -> bool:
+        return any("READY=1" in word for _, word in self._heard)
+
+    def longest_gap_s(self) -> float:
+        """Between two beats, and since the last."""
+        beats = [at for at, word in self._heard if "WATCHDOG=1" in word]
+        assert beats, "no beat at all"
+        return max(after - before for before, after in zip(beats, [*beats[1:], time.monotonic()], strict=True))
+
+
+class Watched:
+    """A daemon on a folder, and the runs that were written there from the other side.
+
+    Attributes:
+        daemon: as it runs.
+        remote: where runs are written, and their calls looked for.
+    """
+
+    def __init__(self, site: Site, remote: Path, *before: str) -> None:
+        self.site = site
+        self.remote = remote
+        self._written: dict[str, Scan] = {}
+        self._stack = contextlib.ExitStack()
+        self._before = before
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self.beats = stack.enter_context(Beats(self.site.folder))
+            env = {"NOTIFY_SOCKET": str(self.beats.address), "WATCHDOG_USEC": "15000000"}
+            self.daemon: Daemon = stack.enter_context(self.site.start(*self._before, env=env))
+            self.daemon.wait_for(lambda: self.beats.is_ready, "READY")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def write(self, name: str, scan: Scan, *, table: bool = True) -> Path:
+        """A whole run, or one that misses its table, at once."""
+        self._written[name] = scan
+        return scan.copy(self.remote / name, table=table)
+
+    def write_table(self, name: str) -> None:
+        """What the run still missed."""
+        shutil.copy(self._written[name].run / "cells.csv", self.remote / name)
+
+    def wait_called(self, name: str, within_s: float = 30.0) -> float:
+        """Until the run is complete; how long it took."""
+        return self.daemon.wait_for(lambda: is_complete(self.remote / name), f"calls of {name}", within_s)
+
+    def wait_state(self, *states: str, within_s: float = 15.0) -> float:
+        """Until the status is one of these; how long it took."""
+        return self.daemon.wait_for(lambda: self.site.status().get("state") in states, " or ".join(states), within_s)
+
+    def wait_reason(self, words: str, within_s: float = 15.0) -> None:
+        """Until the status says that a run waits, and why."""
+        told = lambda: [wait["reason"] for wait in self.site.status().get("waits", []) if words in wait["reason"]]  # noqa: E731
+        self.daemon.wait_for(told, f"wait for: {words}", within_s)
+
+    def results(self, name: str) -> list[tuple[bytes, int]]:
+        """Content and time of what a run's calls and manifest are now."""
+        run = self.remote / name
+        return [(path.read_bytes(), path.stat().st_mtime_ns) for path in (calls_of(run), manifest_path(run))]
+
+    def times_called(self) -> Counter[str]:
+        """How often the journal says of which run that its complete calls were made."""
+        return Counter(line["run"] for line in self.site.lines() if line["event"] == "called")
+
+    def finish(self) -> None:
+        """All that must hold at the end: every run called once and whole, nothing left over, no beat missed, an end in order."""
+        for name in self._written:
+            self.wait_called(name)
+        found = [fault for name, scan in self._written.items() for fault in broken(self.remote / name, scan.expected)]
+        assert [*found, *litter(self.remote)] == []
+        assert self.times_called() == Counter(dict.fromkeys(self._written, 1))
+        assert self.beats.longest_gap_s() < 5
+        self.daemon.stop_when_ready()
+
+
+def watch_share(share: Share, folder: Path, checkpoint: Path, **settings: object) -> Watched:
+    """A daemon on the share; its state lies elsewhere."""
+    return Watched(make_site(folder, checkpoint, exports=share.local, **settings), share.remote)

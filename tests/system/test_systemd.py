@@ -24,6 +24,7 @@ export_dir = "{SHARE}"
 profile = "flat"
 checkpoint = "{INSTALLED}/means"
 runtime = "onnxruntime"
+mount = "share"
 settle_s = 0.3
 look_every_s = 0.2
 answer_within_s = 2.0
@@ -71,14 +72,22 @@ def configure(machine: Machine, settings: str) -> None:
     (machine.root / CONFIG[1:]).write_text(settings)
 
 
-def mount(machine: Machine) -> None:
+def mount(machine: Machine, place: str = SHARE) -> None:
     """As a share whose every user may write."""
-    machine.run("mount", "-t", "tmpfs", "-o", "mode=0777", "share", SHARE)
+    machine.run("mount", "-t", "tmpfs", "-o", "mode=0777", "share", place)
 
 
-def unmount(machine: Machine) -> None:
+def unmount(machine: Machine, place: str = SHARE) -> None:
     # Lazily: whoever still looks into it does not hold it.
-    machine.run("umount", "--lazy", SHARE)
+    machine.run("umount", "--lazy", place)
+
+
+def as_the_service(machine: Machine, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command that sees the disk as the daemon does, with its rights."""
+    user, group = machine.run("id", "--user", "edge-ctc").strip(), machine.run("id", "--group", "edge-ctc").strip()
+    rights = (f"--reuid={user}", f"--regid={group}", "--clear-groups")
+    inside = ("nsenter", f"--target={daemon(machine)}", "--mount", "setpriv", *rights)
+    return machine.try_run(*inside, *command)
 
 
 def export(machine: Machine, run: str) -> None:
@@ -169,8 +178,7 @@ def test_a_share_that_is_mounted_later_is_seen_and_written_to_and_missed_when_it
         with_share = status_text(service)
         unmount(service)
         until(lambda text=with_share: status_text(service) != text, 15, "word of the share")  # type: ignore[misc]
-        seen = service.run("nsenter", f"--target={daemon(service)}", "--mount", "ls", "-A", SHARE)
-        assert seen == ""
+        assert as_the_service(service, "ls", "-A", SHARE).stdout == ""
     assert daemon(service) == before
 
 
@@ -178,11 +186,35 @@ def test_a_share_that_was_there_first_is_let_go_and_seen_again(watching: Machine
     export(watching, "P01")
     until(lambda: is_called(watching, "P01"), 20, "calls of P01")
     unmount(watching)
-    seen = watching.run("nsenter", f"--target={daemon(watching)}", "--mount", "ls", "-A", SHARE)
-    assert seen == ""
+    assert as_the_service(watching, "ls", "-A", SHARE).stdout == ""
     mount(watching)
     export(watching, "P03")
     until(lambda: is_called(watching, "P03"), 30, "calls of P03")
+
+
+def test_a_share_above_the_export_folder_is_let_go_and_seen_again_too(service: Machine) -> None:
+    nas, exports = "/mnt/nas", "/mnt/nas/deparray/exports"
+    service.run("mkdir", "--parents", nas)
+    mount(service, nas)
+    service.run("mkdir", "--parents", "--mode=0777", exports)
+    service.run("systemctl", "restart", UNIT)
+    assert as_the_service(service, "touch", f"{exports}/first").returncode == 0
+    unmount(service, nas)
+    assert as_the_service(service, "ls", "-A", nas).stdout == ""
+    mount(service, nas)
+    service.run("mkdir", "--parents", "--mode=0777", exports)
+    assert as_the_service(service, "touch", f"{exports}/second").returncode == 0
+    assert service.run("ls", "-A", exports).split() == ["second"]
+    unmount(service, nas)
+
+
+def test_the_rest_of_the_disk_is_closed_to_it(watching: Machine) -> None:
+    for place in ("/etc/edge-ctc", "/opt/edge-ctc", "/var/lib", "/usr"):
+        # As root: it is the mount that refuses, whoever asks.
+        inside = ("nsenter", f"--target={daemon(watching)}", "--mount")
+        done = watching.try_run(*inside, "touch", f"{place}/x")
+        assert "Read-only file system" in done.stderr
+    assert as_the_service(watching, "ls", "/root").returncode != 0
 
 
 def test_a_hung_daemon_is_killed_and_the_restart_finishes_the_run(watching: Machine) -> None:
@@ -205,7 +237,7 @@ def test_a_wrong_setting_is_told_with_its_line_and_not_tried_again(watching: Mac
         assert watching.unit(UNIT, "ExecMainStatus") == "78"
         assert watching.unit(UNIT, "NRestarts") == "0"
         said = watching.try_run("systemctl", "status", "--no-pager", "--full", UNIT).stdout
-        assert 'look_evry_s: unknown key (did you mean "look_every_s"?) (line 8)' in said
+        assert 'look_evry_s: unknown key (did you mean "look_every_s"?) (line 9)' in said
     finally:
         configure(watching, SETTINGS)
 

@@ -1,0 +1,18 @@
+"""Why something cannot be done now, in words that name no path: for the journal, the status and systemd."""
+
+from edge_ctc.errors import NotARunError, ResultsError, ResultsHeldError, RunError, RunMissingError, RunUnreadableError
+
+_WORDS: tuple[tuple[type[RunError], str], ...] = (
+    (RunMissingError, "not there"),
+    (NotARunError, "no run by its profile"),
+    (RunUnreadableError, "cannot be read"),
+    (ResultsHeldError, "its results are held by another process"),
+    (ResultsError, "results cannot be written"),
+)
+
+
+def reason_of(error: RunError) -> str:
+    """The kind of failure, and what the system said."""
+    words = next((words for kind, words in _WORDS if isinstance(error, kind)), "cannot be called")
+    cause = error.__cause__
+    return f"{words}: {cause.strerror}" if isinstance(cause, OSError) and cause.strerror else words

@@ -1,0 +1,134 @@
+"""What the daemon remembers of one run folder; all of it can be forgotten and found again."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge_ctc.daemon.face import Face, WaitFace
+from edge_ctc.daemon.finished import Finished
+from edge_ctc.daemon.growing import Growing
+from edge_ctc.daemon.status import RunCounts
+
+LONGEST_WAIT_S = 5.0
+"""Between two tries of what failed: space, rights or a share may be back at any moment."""
+_FORGET_S = 3600.0
+"""A folder that was not there for so long is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What stands in the way of a run, since when, and when it is tried again; monotonic seconds."""
+
+    reason: str
+    since: float
+    tries: int
+    again_at: float
+
+
+@dataclass(slots=True)
+class RunFolder:
+    """One run folder.
+
+    Attributes:
+        path: absolute.
+        state: "unchecked" while it is not known whether anything is owed.
+        wait: what stands in the way; None: nothing does.
+        absent_since: since when it is not in the export folder; monotonic seconds; None: it is there.
+        verdicts: of its last calls; None: not known.
+    """
+
+    path: Path
+    state: Growing | Finished | Literal["unchecked"] = "unchecked"
+    wait: Wait | None = None
+    absent_since: float | None = None
+    verdicts: dict[str, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name, as it is shown."""
+        return self.path.name
+
+    def let_wait(self, reason: str) -> bool:
+        """Something stands in the way; tells whether that is new. It is tried again later, and later each time."""
+        now = time.monotonic()
+        before = self.wait
+        tries = before.tries + 1 if before else 1
+        pause = min(2.0 ** min(tries - 1, 10), LONGEST_WAIT_S)
+        self.wait = Wait(reason, before.since if before else now, tries, now + pause)
+        return before is None or before.reason != reason
+
+    def may_try(self, now: float) -> bool:
+        """Whether nothing stands in the way, or it is time to try again."""
+        return self.wait is None or now >= self.wait.again_at
+
+    def is_step_due(self, now: float) -> bool:
+        """Whether something may be called now."""
+        if not isinstance(self.state, Growing):
+            return False
+        return now >= self.wait.again_at if self.wait else self.state.is_step_due(now)
+
+
+class RunFolders:
+    """All run folders that were seen lately."""
+
+    def __init__(self) -> None:
+        """None was seen."""
+        self._folders: dict[Path, RunFolder] = {}
+
+    def present(self, paths: Sequence[Path], now: float) -> list[RunFolder]:
+        """Those of `paths`; the others are absent, and forgotten when they stay so."""
+        there = [self._folders.setdefault(path, RunFolder(path)) for path in paths]
+        for folder in there:
+            folder.absent_since = None
+        if len(self._folders) > len(there):
+            self._let_go(frozenset(paths), now)
+        return there
+
+    def _let_go(self, there: frozenset[Path], now: float) -> None:
+        for path in self._folders.keys() - there:
+            folder = self._folders[path]
+            if folder.absent_since is None:
+                folder.absent_since = now
+            elif now - folder.absent_since > _FORGET_S:
+                del self._folders[path]
+
+    def try_all_again(self) -> None:
+        """What stood in the way may be gone: the share is back."""
+        for folder in self._folders.values():
+            folder.wait = None
+
+    @property
+    def growing(self) -> int:
+        """How many are remembered file by file."""
+        return sum(isinstance(folder.state, Growing) for folder in self._folders.values())
+
+    def show(self, face: Face, now: float) -> None:
+        """Count them for whoever asks."""
+        there = [folder for folder in self._folders.values() if folder.absent_since is None]
+        growing = [folder.state for folder in there if isinstance(folder.state, Growing)]
+        face.runs = _counts(there, growing, now)
+        since = [one.oldest_since for one in growing if one.oldest_since is not None]
+        face.oldest_since = min(since, default=None)
+        face.waits = tuple(WaitFace(one.name, one.wait.reason, one.wait.since) for one in there if one.wait)
+        face.verdicts = _totals(there)
+
+
+def _counts(there: Sequence[RunFolder], growing: Sequence[Growing], now: float) -> RunCounts:
+    with_files = [one for one in growing if one.holds_something]
+    return RunCounts(
+        growing=len(with_files),
+        stalled=sum(one.is_stalled(now) for one in with_files),
+        complete=sum(isinstance(folder.state, Finished) for folder in there),
+        unchecked=sum(folder.state == "unchecked" for folder in there),
+        no_runs=len(growing) - len(with_files),
+    )
+
+
+def _totals(folders: Iterable[RunFolder]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for folder in folders:
+        for verdict, count in (folder.verdicts or {}).items():
+            totals[verdict] = totals.get(verdict, 0) + count
+    return totals
