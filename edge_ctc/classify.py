@@ -190,7 +190,7 @@ def _table_as_seen(plan: Plan, seen: Seen) -> RunTable:
 
 
 def _says_it_is_over(plan: Plan, table: RunTable, seen: Seen) -> bool:
-    if seen.unsettled:
+    if not seen.has_settled:
         return False
     return says_it_is_over(seen.listing, plan.run.cells, table, plan.profile.profile)
 

@@ -52,12 +52,14 @@ class Seen:
         listing: of this moment.
         unsettled: names of files that may still be written to.
         undecoded: names of files that no image came of when they were read as they are now.
+        has_settled: no file may still be written to, and none went just now.
         is_quiet: for so long nothing was added or changed that the run counts as complete, whatever its table says.
     """
 
     listing: Listing
     unsettled: frozenset[str]
     undecoded: frozenset[str]
+    has_settled: bool
     is_quiet: bool
 
 

@@ -36,7 +36,7 @@ class Growing:
         self._look_again_at = 0.0
         self._stepped_at = 0.0
         self._step_took = 0.0
-        self._ready_then = 0
+        self._news_then = 0
 
     @property
     def changed_at(self) -> float:
@@ -83,9 +83,9 @@ class Growing:
         if self.is_quiet(now):
             return True
         rest = _REST * self._step_took
-        if self._settling.unsettled:
+        if not self._settling.has_settled(now):
             rest = max(rest, self._settings.partial_every_s)
-        return self._settling.became_ready > self._ready_then and now >= self._stepped_at + rest
+        return self._settling.news > self._news_then and now >= self._stepped_at + rest
 
     def is_stalled(self, now: float) -> bool:
         """Whether it is not over and does not grow."""
@@ -98,17 +98,19 @@ class Growing:
     def seen(self, now: float) -> Seen:
         """The run as it is now; where it may be over, every file is asked for its size and time once more.
 
+        A run that lost a file since is not over: it settles again first.
+
         Raises:
             RunError: it is gone or cannot be listed.
         """
         listing = self._listing
-        if listing is None or not self._settling.unsettled or self.is_quiet(now):
+        if listing is None or self._settling.has_settled(now) or self.is_quiet(now):
             listing = list_files(self._folder)
             self._settling.look(listing, now)
         known = self._settling.known
         undecoded = frozenset(name for name, file in self._undecoded.items() if known.get(name) == file)
-        self._ready_then = self._settling.became_ready
-        return Seen(listing, self._settling.unsettled, undecoded, self.is_quiet(now))
+        self._news_then = self._settling.news
+        return Seen(listing, self._settling.unsettled, undecoded, self._settling.has_settled(now), self.is_quiet(now))
 
     def stepped(self, step: Step, began: float) -> None:
         """What came of the step that began at `began`, monotonic seconds."""

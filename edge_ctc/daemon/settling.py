@@ -24,7 +24,7 @@ class Settling:
 
     Attributes:
         known: the files that are ready, by name, as they were when last asked for.
-        became_ready: how often a file became ready.
+        news: how often a file became ready, or went.
         changed_at: when a file last came or changed; monotonic seconds.
     """
 
@@ -41,7 +41,7 @@ class Settling:
         self._arriving: dict[str, _Arriving] = {}
         self._others: set[str] = set()
         self.known: dict[str, ImageFile] = {}
-        self.became_ready = 0
+        self.news = 0
         self.changed_at = now
 
     def look(self, listing: Listing, now: float) -> None:
@@ -58,6 +58,9 @@ class Settling:
                 else:
                     self._others.add(name)
         if there < len(self.known) + len(self._arriving):
+            # A file that goes is no work, but a run from which files go is not quiet: it may be the share that goes.
+            self.changed_at = now
+            self.news += 1
             self._forget_vanished(listing)
 
     def _compare(self, file: ImageFile, now: float) -> None:
@@ -71,7 +74,7 @@ class Settling:
         elif file.size and now - before.since >= self._settle_s:
             del self._arriving[file.name]
             self.known[file.name] = file
-            self.became_ready += 1
+            self.news += 1
 
     def _forget_vanished(self, listing: Listing) -> None:
         names = {file.name for file in listing.files}
@@ -88,6 +91,10 @@ class Settling:
     def holds_something(self) -> bool:
         """Whether there is any file that calls may rest on."""
         return bool(self.known or self._arriving)
+
+    def has_settled(self, now: float) -> bool:
+        """Whether every file is ready, and none went for as long as a file takes to be."""
+        return not self._arriving and now - self.changed_at >= self._settle_s
 
     @property
     def oldest_arriving(self) -> float | None:

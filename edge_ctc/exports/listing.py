@@ -1,5 +1,6 @@
 """List what a folder holds, links left alone; find the run folders under an export folder."""
 
+import contextlib
 import fnmatch
 import operator
 import os
@@ -51,8 +52,10 @@ def list_files(folder: Path, known: Mapping[str, ImageFile] | None = None) -> Li
             elif known is not None and name in known:
                 files.append(known[name])
             else:
-                stat = entry.stat(follow_symlinks=False)
-                files.append(ImageFile(name, stat.st_size, stat.st_mtime_ns))
+                # A temporary file often has its final name by now; a folder that is gone is found gone below.
+                with contextlib.suppress(FileNotFoundError):
+                    stat = entry.stat(follow_symlinks=False)
+                    files.append(ImageFile(name, stat.st_size, stat.st_mtime_ns))
     except (FileNotFoundError, NotADirectoryError) as error:
         if folder.is_dir():
             raise RunUnreadableError(f"{folder}: files vanish while it is listed; try again") from error
@@ -60,6 +63,8 @@ def list_files(folder: Path, known: Mapping[str, ImageFile] | None = None) -> Li
         raise RunMissingError(f"{folder}: {what}; name the folder of one exported run") from error
     except OSError as error:
         raise RunUnreadableError(f"{folder}: cannot be listed ({error}); try again later") from error
+    if not os.path.isdir(folder):
+        raise RunMissingError(f"{folder}: went while it was listed; look whether its disk or share is there")
     files.sort(key=operator.attrgetter("name"))
     return Listing(folder, tuple(files), tuple(sorted(links)))
 

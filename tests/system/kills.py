@@ -22,8 +22,8 @@ Moment = Literal["start", "ready", "reading", "writing"]
 """What a kill waits for: nothing, READY, the daemon reading an image, the daemon touching a results file."""
 
 _MOMENTS: tuple[Moment, ...] = ("start", "ready", "reading", "writing")
-_WEIGHTS = (2, 2, 3, 5)
-_LATEST = {"start": 0.15, "ready": 0.5, "reading": 0.004, "writing": 0.006}
+_WEIGHTS = (2, 1, 3, 6)
+_LATEST = {"start": 0.15, "ready": 0.5, "reading": 0.004, "writing": 0.003}
 """Seconds after that, drawn evenly."""
 _PATIENCE_S = 0.6
 _ONE_EVENT = 64
@@ -103,7 +103,7 @@ def kill_trial(seed: int, room: Path, archive: Archive) -> Tally:
     run = site.exports / "run"
     kills = rng.randint(5, 9)
     # The scan goes on for about as long as there are kills.
-    rate = CELLS / (kills * rng.uniform(0.2, 0.4))
+    rate = CELLS / (kills * rng.uniform(0.3, 0.6))
     scanner = scan.write_slowly(run, rate, site.folder / "scanner")
     witness = Witness(run)
     try:

@@ -21,10 +21,12 @@ from typing import Self
 from edge_ctc.doctor.mounts import read_mounts
 from tests.system.daemon import Daemon, Site, make_site
 from tests.system.faultfs import Rules
-from tests.system.promises import broken, calls_of, is_complete, litter, manifest_path
+from tests.system.promises import broken, calls_of, is_complete, litter, manifest_path, verdicts_of
 from tests.system.scans import Scan
 
 _FAULTFS = Path(__file__).with_name("faultfs.py")
+_PARTLY = 19
+"""Of twenty cells, where one cannot be read."""
 
 
 class Share:
@@ -33,13 +35,14 @@ class Share:
     Attributes:
         remote: the folder behind: what the other side writes, and what it sees.
         local: where it is mounted.
+        read_only: whether it is mounted so at the next time.
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.remote = folder / "remote"
         self.local = folder / "share"
         self._control = folder / "faults.json"
-        self._read_only = read_only
+        self.read_only = read_only
         self._server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -89,7 +92,7 @@ class Share:
         """Mounted anew, by a new server."""
         self.gone()
         self.unmount()
-        options = ["ro"] if self._read_only else []
+        options = ["ro"] if self.read_only else []
         self._server = subprocess.Popen([sys.executable, _FAULTFS, self.remote, self.local, self._control, *options])
         until = time.monotonic() + 20
         while not self._is_mounted():
@@ -123,7 +126,9 @@ class Beats:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._over.set()
         self._thread.join()
         self._socket.close()
@@ -169,7 +174,9 @@ class Watched:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
 
     def write(self, name: str, scan: Scan, *, table: bool = True) -> Path:
@@ -184,6 +191,16 @@ class Watched:
     def wait_called(self, name: str, within_s: float = 30.0) -> float:
         """Until the run is complete; how long it took."""
         return self.daemon.wait_for(lambda: is_complete(self.remote / name), f"calls of {name}", within_s)
+
+    def wait_partly_called(self, name: str) -> None:
+        """Until all that can be called of a run that is not complete is called."""
+        self.daemon.wait_for(lambda: len(self.rows(name)) >= _PARTLY, f"partial calls of {name}")
+
+    def rows(self, name: str) -> set[str]:
+        """The cells that have a row."""
+        with contextlib.suppress(FileNotFoundError):
+            return set(verdicts_of(self.remote / name))
+        return set()
 
     def wait_state(self, *states: str, within_s: float = 15.0) -> float:
         """Until the status is one of these; how long it took."""
@@ -211,7 +228,12 @@ class Watched:
         assert [*found, *litter(self.remote)] == []
         assert self.times_called() == Counter(dict.fromkeys(self._written, 1))
         assert self.beats.longest_gap_s() < 5
-        self.daemon.stop_when_ready()
+        self.end()
+
+    def end(self) -> None:
+        """SIGTERM, which must end it with 0 within 10 s, whatever the share does."""
+        self.daemon.send(signal.SIGTERM)
+        assert self.daemon.ended(10) == 0, f"SIGTERM: expected 0 within 10 s\n{self.daemon.tail()}"
 
 
 def watch_share(share: Share, folder: Path, checkpoint: Path, **settings: object) -> Watched:

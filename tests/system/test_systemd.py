@@ -60,10 +60,9 @@ def service(machine: Machine) -> Machine:
 
 @pytest.fixture
 def watching(service: Machine) -> Iterator[Machine]:
-    """The service runs, on an empty share that is mounted."""
+    """The service runs, as it did before or anew, and an empty share is mounted."""
     mount(service)
-    service.run("systemctl", "reset-failed", UNIT)
-    service.run("systemctl", "restart", UNIT)
+    service.run("systemctl", "start", UNIT)
     yield service
     unmount(service)
 
@@ -183,6 +182,7 @@ def test_a_share_that_is_mounted_later_is_seen_and_written_to_and_missed_when_it
 
 
 def test_a_share_that_was_there_first_is_let_go_and_seen_again(watching: Machine) -> None:
+    watching.run("systemctl", "restart", UNIT)
     export(watching, "P01")
     until(lambda: is_called(watching, "P01"), 20, "calls of P01")
     unmount(watching)
@@ -228,36 +228,29 @@ def test_a_hung_daemon_is_killed_and_the_restart_finishes_the_run(watching: Mach
     assert "Watchdog timeout" in watching.journal(UNIT)
 
 
-def test_a_wrong_setting_is_told_with_its_line_and_not_tried_again(watching: Machine) -> None:
-    configure(watching, SETTINGS + "look_evry_s = 1\n")
+def test_a_wrong_setting_is_told_with_its_line_and_not_tried_again(service: Machine) -> None:
+    configure(service, SETTINGS + "look_evry_s = 1\n")
     try:
-        done = watching.try_run("systemctl", "restart", UNIT)
+        done = service.try_run("systemctl", "restart", UNIT)
         assert done.returncode != 0
-        until(lambda: watching.unit(UNIT, "ActiveState") == "failed", 10, "a failed unit")
-        assert watching.unit(UNIT, "ExecMainStatus") == "78"
-        assert watching.unit(UNIT, "NRestarts") == "0"
-        said = watching.try_run("systemctl", "status", "--no-pager", "--full", UNIT).stdout
+        until(lambda: service.unit(UNIT, "ActiveState") == "failed", 10, "a failed unit")
+        assert service.unit(UNIT, "ExecMainStatus") == "78"
+        assert service.unit(UNIT, "NRestarts") == "0"
+        said = service.try_run("systemctl", "status", "--no-pager", "--full", UNIT).stdout
         assert 'look_evry_s: unknown key (did you mean "look_every_s"?) (line 9)' in said
     finally:
-        configure(watching, SETTINGS)
+        configure(service, SETTINGS)
 
 
-def test_a_missing_gpu_is_tried_again_but_not_hotly(watching: Machine) -> None:
-    configure(watching, SETTINGS.replace("onnxruntime", "tensorrt"))
+def test_a_missing_gpu_is_tried_again_but_not_hotly(service: Machine) -> None:
+    configure(service, SETTINGS.replace("onnxruntime", "tensorrt"))
     try:
-        watching.run("systemctl", "restart", "--no-block", UNIT)
-        until(lambda: int(watching.unit(UNIT, "NRestarts")) >= 1, 20, "another try")
-        assert watching.unit(UNIT, "ActiveState") == "activating"
-        assert "Main process exited, code=exited, status=69/UNAVAILABLE" in watching.journal(UNIT)
+        service.run("systemctl", "restart", "--no-block", UNIT)
+        until(lambda: int(service.unit(UNIT, "NRestarts")) >= 1, 20, "another try")
+        assert service.unit(UNIT, "ActiveState") == "activating"
+        assert "Main process exited, code=exited, status=69/UNAVAILABLE" in service.journal(UNIT)
     finally:
-        configure(watching, SETTINGS)
-
-
-def test_it_stops_at_once_and_with_success(watching: Machine) -> None:
-    watching.run("systemctl", "stop", UNIT, within_s=10)
-    assert watching.unit(UNIT, "ActiveState") == "inactive"
-    assert watching.unit(UNIT, "Result") == "success"
-    assert watching.unit(UNIT, "ExecMainStatus") == "0"
+        configure(service, SETTINGS)
 
 
 def test_an_upgrade_is_the_same_command_again(watching: Machine) -> None:
@@ -266,3 +259,10 @@ def test_an_upgrade_is_the_same_command_again(watching: Machine) -> None:
     assert daemon(watching) != before
     assert watching.unit(UNIT, "ActiveState") == "active"
     assert [name for name in os.listdir(watching.root / "etc/systemd/system") if "tmp" in name] == []
+
+
+def test_it_stops_at_once_and_with_success(watching: Machine) -> None:
+    watching.run("systemctl", "stop", UNIT, within_s=10)
+    assert watching.unit(UNIT, "ActiveState") == "inactive"
+    assert watching.unit(UNIT, "Result") == "success"
+    assert watching.unit(UNIT, "ExecMainStatus") == "0"
