@@ -60,7 +60,7 @@ def watch(checked: CheckedSettings, building: Reporter, journal: Journal) -> Non
         speaker = _Speaker(checked.settings, watcher, pulse, journal)
         while not (loop.done() or end.is_set()):
             speaker.tick()
-            end.wait(speaker.tick_s)
+            speaker.rest(end)
         if not loop.done():
             speaker.say_ending()
             watcher.end()
@@ -110,10 +110,10 @@ class _Speaker:
         self._was_ready = False
         self._silent_s: float | None = None
 
-    @property
-    def tick_s(self) -> float:
-        """Seconds until the next tick."""
-        return min(_TICK_S, self._heartbeat.every_s or _TICK_S)
+    def rest(self, end: threading.Event) -> None:
+        """Wait for the next tick, or until the loop is ready, or until told to end."""
+        what = end if self._was_ready else self._watcher.is_ready
+        what.wait(min(_TICK_S, self._heartbeat.every_s or _TICK_S))
 
     def tick(self) -> None:
         """One beat, if it is due to the loop."""

@@ -50,7 +50,15 @@ class SoleHold:
     @contextlib.contextmanager
     def writer(self, folder: Path) -> Iterator[None]:
         """Be the sole writer of `folder`, the root or one below, while the context lasts. Raises as `take`."""
-        with contextlib.nullcontext() if folder == self._root else durable.sole_writer(folder):
+        if folder == self._root:
+            yield
+            return
+        try:
+            # Below a root that is there: a folder for the results of a patient, for instance.
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultsError(f"{folder}: cannot be made ({error.strerror}); mend the rights there") from error
+        with durable.sole_writer(folder):
             yield
 
     def mend(self, folder: Path) -> None:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from edge_ctc import durable
 from edge_ctc.errors import ResultsError
 from edge_ctc.results.calls import Call, write_calls
-from edge_ctc.results.manifest import SCHEMA_VERSION, Manifest
+from edge_ctc.results.manifest import SCHEMA_VERSION, Manifest, seal_of, sealing
 
 _BYTES_PER_CELL = 1000
 _BYTES_PER_FILE = 250
@@ -188,7 +188,9 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
                 "finished_at_utc": utc_now(),
             }
         )
-        content = _TO_JSON.dump_json(written)
+        unsealed = _TO_JSON.dump_json(written)
+        written = written.model_copy(update={"seal": seal_of(unsealed)})
+        content = unsealed.replace(sealing(""), sealing(written.seal), 1)
         with durable.staged(place.manifest, durable.writing(content)) as new_manifest:
             if kept is not None:
                 durable.copy_whole(place.calls, kept)

@@ -12,7 +12,7 @@ from edge_ctc.errors import ResultsError
 from edge_ctc.exports.listing import display_name
 from edge_ctc.results.calls import Call, ranked, read_calls, write_calls
 from edge_ctc.results.commit import ResultPlace
-from edge_ctc.results.manifest import SCHEMA_VERSION, Manifest
+from edge_ctc.results.manifest import SCHEMA_VERSION, Manifest, seal_of
 from edge_ctc.verify.findings import Finding, judged
 from edge_ctc.verify.taken import Taken, replaced
 
@@ -28,7 +28,8 @@ def check_manifest(taken: Taken, place: ResultPlace, folder: Path) -> tuple[Mani
         what = f"{taken.path}: no manifest: {'.'.join(map(str, first['loc']))} {first['msg']}"
         wanted = f"schema {SCHEMA_VERSION}, its sums closed"
         return None, (Finding("manifest", "fault", " ".join(what.split()), expected=wanted, mend=BRING_BACK),)
-    return manifest, (_of_this_run(manifest, taken, place, folder), _state(manifest), *_superseded(manifest, place))
+    whole = _of_this_run(manifest, taken, place, folder)
+    return manifest, (whole, _state(manifest), *_superseded(manifest, place), *_unsealed(manifest))
 
 
 def _of_this_run(manifest: Manifest, taken: Taken, place: ResultPlace, folder: Path) -> Finding:
@@ -42,6 +43,8 @@ def _of_this_run(manifest: Manifest, taken: Taken, place: ResultPlace, folder: P
     plan = manifest.engine_plan_sha256
     if plan is not None and not manifest.engine.endswith(plan[:12]):
         faults.append(f"engine_plan_sha256 {plan}, expected that of {manifest.engine}")
+    if manifest.seal and manifest.seal != (found := seal_of(taken.content, manifest.seal)):
+        faults.append(f"seal {manifest.seal}, its bytes give {found}: it changed since it was written")
     # What was left out when it was written, a field that came with a later version, is left out again.
     if manifest.model_dump_json(exclude_unset=True).encode() != taken.content:
         faults.append("not written as edge_ctc writes it: it was edited or laid out anew")
@@ -65,6 +68,14 @@ def _state(manifest: Manifest) -> Finding:
         expected="complete",
         mend="verify again when the run is complete; `edge-ctc classify-run` calls what is there now",
     )
+
+
+def _unsealed(manifest: Manifest) -> tuple[Finding, ...]:
+    """Of versions that did not seal a manifest yet."""
+    if manifest.seal:
+        return ()
+    what = "not sealed, an earlier version wrote it: times, and what it alone knows, could be held against nothing"
+    return (Finding("manifest", "note", what),)
 
 
 def _superseded(manifest: Manifest, place: ResultPlace) -> tuple[Finding, ...]:
