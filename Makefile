@@ -8,7 +8,7 @@ OFFLINE := .venvs/offline
 EXTRA := tensorrt-rtx
 WHEELHOUSE := wheelhouse
 
-.PHONY: help demo test stand-ins lint bench decoders probe-bench corpus pictures evaluate reference wheelhouse wheelhouse-hashes wheelhouse-check gpu-accept clean
+.PHONY: help demo test test-system soak stand-ins lint bench daemon-bench decoders probe-bench corpus pictures evaluate reference wheelhouse wheelhouse-hashes wheelhouse-check gpu-accept clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -43,6 +43,18 @@ stand-ins: $(TEST)/.ready ## what lets PyCUDA and TensorRT run without a GPU; tw
 
 test: lint stand-ins ## all checks and all tests, without root and without a GPU
 	$(TEST)/bin/python -m pytest -rs
+
+test-system: $(TEST)/.ready ## the daemon under real faults: needs root, installs what is missing with apt, fails where a tool lacks
+	$(TEST)/bin/python -m tests.system.tools
+	EDGE_CTC_SYSTEM=1 $(TEST)/bin/python -m pytest -rs tests/system
+
+soak: $(TEST)/.ready ## hours of the same faults, and real SMB and NFS, for docs/soak.md; needs root
+	$(TEST)/bin/python -m tests.system.tools
+	$(TEST)/bin/python -m tests.system.soak
+	$(TEST)/bin/python -m tests.system.soak_shares
+
+daemon-bench: $(TEST)/.ready ## latency, idle cost and memory of the daemon, for docs/benchmarks-daemon.md
+	$(TEST)/bin/python -m tests.benchmarks.daemon
 
 bench: $(TEST)/.ready ## the figures of docs/benchmarks.md
 	$(TEST)/bin/python -m tests.benchmarks.walk

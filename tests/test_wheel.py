@@ -19,5 +19,5 @@ def test_the_wheel_holds_profiles_and_checkpoints_and_no_trainer(tmp_path: Path)
         names = set(archive.namelist())
     shipped = {f"edge_ctc/shipped/{name}/{file}" for name in REFERENCE_NAMES for file in (*HASHED_FILES, DESCRIPTION)}
     profiles = {f"edge_ctc/exports/profiles/{name}.toml" for name in ("flat", "multipage")}
-    assert shipped | profiles | {"edge_ctc/cli/app.py"} <= names
+    assert shipped | profiles | {"edge_ctc/cli/app.py", "edge_ctc/shipped/systemd/edge-ctc.service"} <= names
     assert {name.split("/")[0] for name in names} == {"edge_ctc", wheel.name.split("-py3")[0] + ".dist-info"}

@@ -131,7 +131,8 @@ def look_for_daemon(folder: Path) -> Sighting:
     pid = pid_in_lock(folder)
     if status is None:
         return Sighting(folder, runs, pid, None, 0.0, answers=False)
-    is_this_boot = status.boot_id == boot_id()
+    # A lock that is held was taken since the machine started; a container may show another number of that start.
+    is_this_boot = status.boot_id == boot_id() or (runs and status.pid == pid)
     age_s = seconds_since_boot() - status.updated_boot_s if is_this_boot else _age_by_clock(status.updated_at_utc)
     answers = runs and is_this_boot and status.pid == pid and age_s <= SILENT_AFTER_S
     return Sighting(folder, runs, pid, status, max(age_s, 0.0), answers)

@@ -107,7 +107,7 @@ def status_text(machine: Machine) -> str:
 def says_away(machine: Machine) -> bool:
     # As anyone asks; it ends with 2 while the share is away.
     said = json.loads(machine.try_run(SHIPPED_EXECUTABLE, "status", "--json").stdout)
-    return bool(said["runs"] and said["status"]["state"] == "share-away")
+    return bool(said["answers"] and said["status"]["state"] == "share-away")
 
 
 def daemon(machine: Machine) -> int:
