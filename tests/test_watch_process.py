@@ -189,3 +189,45 @@ def test_it_listens_on_no_socket(place: Path) -> None:
         until(lambda: '"watching"' in _state(place))
         links = [str(fd.readlink()) for fd in Path(f"/proc/{daemon.pid}/fd").iterdir()]
     assert not [link for link in links if link.startswith("socket:")]
+
+
+def test_an_engine_is_built_at_the_first_start_where_none_was_and_taken_at_the_next(place: Path) -> None:
+    settings = place / "edge-ctc.toml"
+    settings.write_text(settings.read_text() + 'precision = "fp16"\n')
+    run = place / "exports" / "P01"
+    write_run(run, 12, 3, seed=1, layout=Layout.FLAT)
+    with process(place) as daemon:
+        until(lambda: is_complete(run))
+        daemon.send_signal(signal.SIGTERM)
+        _, err = daemon.communicate(timeout=20)
+    assert "compiling for" in err
+    assert "fp16" in manifest_of(run)["engine"]
+    with process(place) as daemon:
+        until(lambda: '"watching"' in _state(place))
+        daemon.send_signal(signal.SIGTERM)
+        _, err = daemon.communicate(timeout=20)
+    assert err == ""
+
+
+def test_sigterm_while_an_engine_is_built_ends_with_0_and_the_next_start_builds_it(place: Path) -> None:
+    settings = place / "edge-ctc.toml"
+    settings.write_text(settings.read_text() + 'precision = "fp16"\n')
+    slow = place / "slow.py"
+    slow.write_text(
+        "import sys, time\nfrom edge_ctc import build, cli\n"
+        "build.compile_for = lambda *_: time.sleep(60)\nsys.argv[0] = 'edge-ctc'\ncli.main()\n"
+    )
+    command = [sys.executable, str(slow), "watch", "--config", str(settings)]
+    environment = os.environ | {"STATE_DIRECTORY": str(place / "state"), "PYTHONPATH": os.getcwd()}
+    building = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert building.stderr is not None
+    while "compiling for" not in building.stderr.readline():
+        pass
+    building.send_signal(signal.SIGTERM)
+    building.communicate(timeout=10)
+    assert building.returncode == 0
+    with process(place) as daemon:
+        until(lambda: '"watching"' in _state(place))
+        daemon.send_signal(signal.SIGTERM)
+        _, err = daemon.communicate(timeout=20)
+    assert "compiling for" in err

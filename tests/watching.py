@@ -113,6 +113,7 @@ def watching(
 
         def run() -> None:
             try:
+                watcher.open()
                 watcher.run()
             except Exception as error:  # noqa: BLE001 - a test's thread has nobody else to tell
                 failure.append(error)

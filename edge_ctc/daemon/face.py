@@ -24,6 +24,7 @@ class Face:
     Attributes:
         engine: as it stands in every call; empty until the engine has answered.
         last_look_at_utc: when the export folder was last listed with success.
+        looking_since: when the look that is under way began; monotonic seconds; None: none is.
         away: why the export folder cannot be looked at; None: it can.
         calling: the run that is called now, with cells done and owed.
         oldest_since: since when the oldest file is there that no call rests on; monotonic seconds.
@@ -36,6 +37,7 @@ class Face:
 
     engine: str = ""
     last_look_at_utc: str | None = None
+    looking_since: float | None = None
     away: WaitFace | None = None
     calling: tuple[str, int, int] | None = None
     oldest_since: float | None = None

@@ -1,6 +1,7 @@
 """A run to which nothing is owed: looked at cheaply, often by its folders' times and rarely file by file."""
 
 import itertools
+import math
 import os
 import time
 
@@ -37,7 +38,7 @@ class Finished:
         # None: a file may have come since `listing`, and so all are listed at the first look.
         self._times: tuple[int, ...] | None = None
         self._fresh_until = changed_at + settings.quiet_s
-        self._list_at = 0.0
+        self._list_at = -math.inf
         self._looks_without = 0
 
     def owes_work(self, now: float, *, has_results: bool, is_hinted: bool) -> bool:

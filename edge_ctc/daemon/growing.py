@@ -1,5 +1,6 @@
 """A run to which something may be owed: its files, which of them are ready, and when the next step is due."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +33,9 @@ class Growing:
         self._settling = Settling(settings.settle_s, matters, now)
         self._listing: Listing | None = None
         self._undecoded: dict[str, ImageFile] = {}
-        self._looked_at = 0.0
-        self._look_again_at = 0.0
-        self._stepped_at = 0.0
+        self._looked_at = -math.inf
+        self._look_again_at = -math.inf
+        self._stepped_at = -math.inf
         self._step_took = 0.0
         self._news_then = 0
 
@@ -51,7 +52,7 @@ class Growing:
     @property
     def oldest_since(self) -> float | None:
         """Since when the oldest file is there that no call rests on; monotonic seconds; None: there is none."""
-        if self.pending or not self._stepped_at:
+        if self.pending or self._stepped_at < 0:
             return self.first_seen if self._settling.holds_something else None
         return self._settling.oldest_arriving
 

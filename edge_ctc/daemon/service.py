@@ -5,16 +5,18 @@ Nothing here touches the export folder, so that a share that hangs is a status a
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, Self
 
 from edge_ctc.config import CheckedSettings, Settings
 from edge_ctc.daemon.answer import Answer
+from edge_ctc.daemon.face import Face
 from edge_ctc.daemon.heartbeat import Heartbeat
 from edge_ctc.daemon.journal import Journal
 from edge_ctc.daemon.movement import Movement
@@ -25,6 +27,7 @@ from edge_ctc.daemon.status import STATUS, write_status
 from edge_ctc.daemon.watcher import Watcher
 from edge_ctc.engine.places import default_engines_dir
 from edge_ctc.engine_choice import EngineChooser, EngineSetting, Reporter, Sort
+from edge_ctc.errors import EdgeCtcError
 from edge_ctc.models import OpenModels
 
 _TICK_S = 1.0
@@ -50,34 +53,47 @@ def watch(checked: CheckedSettings, building: Reporter, journal: Journal) -> Non
         ResultsHeldError: another daemon, or a `classify-run`, holds the state folder or the results' folder.
         ResultsError: the state folder cannot be written.
     """
-    with _told_to_end() as end, sole_daemon(state_folder()):
-        pulse = Pulse()
-        models = OpenModels(
-            EngineChooser(_engine_setting(checked.settings), building), lambda engine: TimedEngine(engine, pulse)
-        )
+    pulse = Pulse()
+    chooser = EngineChooser(_engine_setting(checked.settings), building)
+    with (
+        _Signals() as signals,
+        sole_daemon(state_folder()),
+        OpenModels(chooser, lambda engine: TimedEngine(engine, pulse)) as models,
+    ):
         watcher = Watcher(checked, models, journal, state_folder())
-        loop = ThreadPoolExecutor(1, "loop").submit(watcher.run)
-        speaker = _Speaker(checked.settings, watcher, pulse, journal)
-        while not (loop.done() or end.is_set()):
-            speaker.tick()
-            speaker.rest(end)
-        if not loop.done():
-            speaker.say_ending()
-            watcher.end()
-            wait([loop], _STOP_S)
-        if loop.done():
-            _raise_failure(loop, journal)
-            models.__exit__(None, None, None)
+        speaker = _Speaker(checked.settings, watcher.face, pulse, journal)
+        with _failures_told(journal):
+            with speaker.starting():
+                watcher.open()
+            _turn(watcher, speaker, signals.told_to_end())
         speaker.say_ended()
-        if not loop.done():
-            # A share holds it that does not answer; whatever it was at is mended at the next start.
-            os._exit(_DONE)
 
 
-def _raise_failure(loop: "Future[None]", journal: Journal) -> None:
-    if error := loop.exception():
+def _turn(watcher: Watcher, speaker: "_Speaker", end: threading.Event) -> None:
+    """Let the loop turn in its own thread, and speak for it, until one of both ends. Raises what ended the loop."""
+    loop = ThreadPoolExecutor(1, "loop").submit(watcher.run)
+    speaker.begin_beating()
+    while not (loop.done() or end.is_set()):
+        speaker.tick()
+        end.wait(speaker.tick_s)
+    if not loop.done():
+        speaker.say_ending()
+        watcher.end()
+        wait([loop], _STOP_S)
+    if not loop.done():
+        # A share holds it that does not answer; whatever it was at is mended at the next start.
+        speaker.say_ended()
+        os._exit(_DONE)
+    loop.result()
+
+
+@contextmanager
+def _failures_told(journal: Journal) -> Iterator[None]:
+    try:
+        yield
+    except EdgeCtcError as error:
         journal.failed(type(error).__name__)
-        raise error
+        raise
 
 
 def _engine_setting(settings: Settings) -> EngineSetting:
@@ -85,35 +101,71 @@ def _engine_setting(settings: Settings) -> EngineSetting:
     return EngineSetting(None, folder, settings.stale_engine, Sort(settings.runtime, settings.precision))
 
 
-@contextmanager
-def _told_to_end() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set."""
-    end = threading.Event()
-    former = {number: signal.signal(number, lambda *_: end.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield end
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+class _Signals:
+    """SIGTERM and SIGINT: at the start they end the process with 0 at once, even a compiler; later they set an event."""
+
+    def __init__(self) -> None:
+        self._end: threading.Event | None = None
+        self._former: dict[int, Any] = {}
+
+    def told_to_end(self) -> threading.Event:
+        """From now on, the event that they set."""
+        self._end = threading.Event()
+        return self._end
+
+    def _received(self, *_: object) -> None:
+        if self._end is None:
+            sys.exit(_DONE)
+        self._end.set()
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._former[number] = signal.signal(number, self._received)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, former in self._former.items():
+            signal.signal(number, former)
 
 
 class _Speaker:
     """Says at each tick how the loop is: to systemd, to the status file, and, where it is dead, by ending."""
 
-    def __init__(self, settings: Settings, watcher: Watcher, pulse: Pulse, journal: Journal) -> None:
-        self._settings, self._watcher, self._pulse, self._journal = settings, watcher, pulse, journal
+    def __init__(self, settings: Settings, face: Face, pulse: Pulse, journal: Journal) -> None:
+        self._settings, self._face, self._pulse, self._journal = settings, face, pulse, journal
         self._heartbeat = Heartbeat()
-        self._movement = Movement(threading.get_native_id())
         self._answer = Answer(Path(settings.export_dir))
         self._portrait = Portrait()
         self._path = state_folder() / STATUS
-        self._was_ready = False
+        self._is_ready = False
+        self._said = ""
         self._silent_s: float | None = None
+        self.tick_s = min(_TICK_S, self._heartbeat.every_s or _TICK_S)
 
-    def rest(self, end: threading.Event) -> None:
-        """Wait for the next tick, or until the loop is ready, or until told to end."""
-        what = end if self._was_ready else self._watcher.is_ready
-        what.wait(min(_TICK_S, self._heartbeat.every_s or _TICK_S))
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Speak from another thread while this one opens the engine."""
+        is_over = threading.Event()
+
+        def speak() -> None:
+            self._movement = Movement(threading.get_native_id())
+            while not is_over.is_set():
+                self.tick()
+                is_over.wait(self.tick_s)
+
+        with ThreadPoolExecutor(1, "speaker") as speaker:
+            speaking = speaker.submit(speak)
+            try:
+                yield
+            finally:
+                is_over.set()
+        speaking.result()
+
+    def begin_beating(self) -> None:
+        """From now on this thread speaks, and the loop turns."""
+        self._movement = Movement(threading.get_native_id())
+        self._is_ready = True
+        self._heartbeat.ready("Watching.")
 
     def tick(self) -> None:
         """One beat, if it is due to the loop."""
@@ -122,30 +174,31 @@ class _Speaker:
         if computing_s > self._settings.batch_within_s:
             self._end(_HUNG, f"the engine has not answered for {computing_s:.0f} s")
         still_s = 0.0 if computing_s else self._movement.seconds_still(now)
-        self._judge(still_s)
-        is_ready = self._watcher.is_ready.is_set()
-        status = self._portrait.of(self._watcher.face, now, silent_s=self._silent_s, is_ready=is_ready)
-        if is_ready and not self._was_ready:
-            self._heartbeat.ready(status.sentence)
-            self._was_ready = True
-        if is_ready:
+        if self._is_ready:
+            self._judge(still_s, now)
             self._heartbeat.beat()
         elif still_s < _STARTING_S:
             self._heartbeat.extend(_STARTING_S)
-        self._heartbeat.status(status.sentence)
+        status = self._portrait.of(self._face, now, silent_s=self._silent_s, is_ready=self._is_ready)
+        if status.sentence != self._said:
+            self._heartbeat.status(status.sentence)
+            self._said = status.sentence
         if reason := write_status(self._path, status):
             self._journal.state_not_kept(reason)
 
-    def _judge(self, still_s: float) -> None:
-        if still_s < self._settings.answer_within_s:
-            if self._silent_s is not None and self._watcher.face.away is None:
+    def _judge(self, still_s: float, now: float) -> None:
+        # A dying share may let the loop move for an instant, every ten seconds or so, from one call to the next.
+        look_s = 0.0 if self._face.looking_since is None else now - self._face.looking_since
+        silent_s = max(still_s, look_s)
+        if silent_s < self._settings.answer_within_s:
+            if self._silent_s is not None and self._face.away is None:
                 self._journal.share_back(self._silent_s)
             self._silent_s = None
             self._answer.forget()
             return
         if self._silent_s is None:
             self._journal.share_away("no answer")
-        self._silent_s = still_s
+        self._silent_s = silent_s
         if still_s >= _DEAD_S and self._answer.came():
             self._end(_AGAIN, f"the loop has not moved for {still_s:.0f} s, and the export folder answers others")
 
@@ -157,7 +210,7 @@ class _Speaker:
     def say_ended(self) -> None:
         """The last word in the status file."""
         now = time.monotonic()
-        status = self._portrait.of(self._watcher.face, now, silent_s=None, is_ready=True)
+        status = self._portrait.of(self._face, now, silent_s=None, is_ready=True)
         write_status(self._path, status.model_copy(update={"state": "ended", "sentence": "Ended."}))
 
     def _end(self, code: int, reason: str) -> NoReturn:

@@ -39,7 +39,6 @@ class Watcher:
 
     Attributes:
         face: what it shows.
-        is_ready: set once the engine has answered its reference cells.
     """
 
     def __init__(self, checked: CheckedSettings, models: OpenModels, journal: LoopJournal, state: Path) -> None:
@@ -57,21 +56,25 @@ class Watcher:
         self._canary_at = 0.0
         self._has_held = False
         self.face = Face()
-        self.is_ready = threading.Event()
         self._work = Work(checked, models, self._export, self._hold, self.face, journal, self._last, self._stop)
 
-    def run(self) -> None:
-        """Open the engine, then turn until told to end.
+    def open(self) -> None:
+        """Open the engine, built first where it must be, and ask it the reference cells; touches no export folder.
 
         Raises:
             EngineError, UnavailableError, CheckpointError, ConfigError: nothing may be called on this machine now.
+        """
+        self._ask_reference_cells()
+        self._journal.started(self.face.engine, self._settings.export_dir)
+
+    def run(self) -> None:
+        """Turn until told to end.
+
+        Raises:
+            EngineError: the engine failed, or answers otherwise than at the start.
             ResultsHeldError: another process writes results where this one would.
         """
         try:
-            self._ask_reference_cells()
-            self._journal.started(self.face.engine, self._settings.export_dir)
-            # Before the export folder is touched: a share that hangs is told of, and keeps nobody from starting.
-            self.is_ready.set()
             while not self._stop.is_set():
                 self._rest_until(self._turn())
         except Stopped:
@@ -101,7 +104,7 @@ class Watcher:
 
     def _turn(self) -> float:
         """Look, and do the most urgent step; gives when the next turn is due, monotonic seconds."""
-        now = time.monotonic()
+        now = self.face.looking_since = time.monotonic()
         heard = self._export.runs_of(self._bell.heard())
         try:
             present = self._look(now)
@@ -109,11 +112,13 @@ class Watcher:
             if isinstance(error, ResultsHeldError) and not self._has_held:
                 raise
             self._away(error, now)
+            self.face.looking_since = None
             return now + self._settings.look_every_s
         for folder in present:
             self._work.look(folder, now, is_hinted=folder.path in heard)
         self._check_some(present)
         due = self._most_urgent(present)
+        self.face.looking_since = None
         self._folders.show(self.face, now)
         if due is not None:
             self._work.step(due)

@@ -3,11 +3,14 @@
 Nothing of it touches the machine: the root is read-only inside, the network is the kernel's own loopback.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +79,7 @@ def run_trial(kernel: Path, kind: str, trial: str, inputs: Path, within_s: float
         "TRIAL": trial,
     }
     command = [
-        *("timeout", "-s", "KILL", str(within_s), str(kernel / "usr/bin/linux.uml")),
+        str(kernel / "usr/bin/linux.uml"),
         *("mem=1536M", "rootfstype=hostfs", "rootflags=/", "ro", f"init={Path(__file__).with_name('uml_init.sh')}"),
         *("con=null", "con0=null,fd:1", "ssl=null", "quiet"),
         *(f"{name}={value}" for name, value in told.items()),
@@ -84,12 +87,26 @@ def run_trial(kernel: Path, kind: str, trial: str, inputs: Path, within_s: float
     said: list[str] = []
     environment = os.environ | {"TMPDIR": "/dev/shm"}  # noqa: S108 - the kernel keeps its memory there
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
     ) as process:
+        # The kernel is several processes: all of them end, or the reading of what they say would not.
+        alarm = threading.Timer(within_s, os.killpg, (process.pid, signal.SIGKILL))
+        alarm.start()
         assert process.stdout is not None
-        for line in process.stdout:
-            said.append(line.rstrip())
-            if line.startswith(MARK):
-                yield json.loads(line.removeprefix(MARK))
+        try:
+            for line in process.stdout:
+                said.append(line.rstrip())
+                if line.startswith(MARK):
+                    yield json.loads(line.removeprefix(MARK))
+        finally:
+            alarm.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     if "ended: 0" not in said:
         raise RuntimeError(f"{kind}, {trial}: the trial did not end well\n" + "\n".join(said[-60:]))

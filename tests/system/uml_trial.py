@@ -81,12 +81,6 @@ class Smb:
         tool("pkill", "-KILL", "smbd")
         time.sleep(0.2)
 
-    def hang(self) -> None:
-        tool("pkill", "-STOP", "smbd")
-
-    def resume(self) -> None:
-        tool("pkill", "-CONT", "smbd")
-
     def mount(self, at: Path, *more: str, share: str = "share") -> None:
         at.mkdir(exist_ok=True)
         options = ",".join(["username=root,password=pw,uid=0,gid=0", self.options, *more])
@@ -115,13 +109,6 @@ class Nfs:
     def stop(self) -> None:
         tool("rpc.nfsd", "0")
 
-    def hang(self) -> None:
-        """No packet arrives any more, as with a cable that is pulled: the server's threads cannot be stopped."""
-        tool("ip", "link", "set", "lo", "down")
-
-    def resume(self) -> None:
-        tool("ip", "link", "set", "lo", "up")
-
     def mount(self, at: Path, *more: str) -> None:
         at.mkdir(exist_ok=True)
         _mount_until_it_works("nfs4", "127.0.0.1:/", at, ",".join([self.options, *more]))
@@ -138,6 +125,15 @@ def _mount_until_it_works(kind: str, source: str, at: Path, options: str) -> Non
 
 
 Server = Smb | Nfs
+
+
+def cable_out() -> None:
+    """No packet arrives any more."""
+    tool("ip", "link", "set", "lo", "down")
+
+
+def cable_in() -> None:
+    tool("ip", "link", "set", "lo", "up")
 
 
 def outcome(call: Callable[[], object]) -> dict[str, object]:
@@ -216,13 +212,10 @@ def writing(server: Server, share: Path) -> None:
 def outages(server: Server, share: Path) -> None:
     """What each call says while the server is dead, silent, and back."""
     durable.write_bytes(share / "old.csv", b"old")
-    for name, take, give in (("dead", server.stop, server.start), ("silent", server.hang, server.resume)):
+    for name, take, give in (("dead", server.stop, server.start), ("cable out", cable_out, cable_in)):
         take()
         for call, ask in calls_on(share).items():
-            said: dict[str, object] = {}
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                said = outcome(ask)
-            say(f"{name}: {call}", **said)
+            say(f"{name}: {call}", **outcome(ask))
         give()
         began = time.monotonic()
         while outcome((share / "old.csv").read_bytes)["outcome"] != "done":
