@@ -77,7 +77,7 @@ class Settings(StrictModel):
     quiet_s: Annotated[float, Field(ge=1, le=86_400, validate_default=True)] = 120.0
     stalled_after_s: Annotated[float, Field(ge=1, le=86_400)] = 30.0
     partial_every_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
-    recheck_every_min: Annotated[float, Field(ge=0.1, le=10_080)] = 30.0
+    recheck_every_min: Annotated[float, Field(ge=0.1, le=10_080)] = 60.0
     canary_every_min: Annotated[float, Field(ge=0.1, le=1440)] = 10.0
     answer_within_s: Annotated[float, Field(ge=1, le=600)] = 10.0
     batch_within_s: Annotated[float, Field(ge=1, le=3600)] = 60.0

@@ -83,7 +83,7 @@ def test_sigterm_in_the_middle_of_a_run_leaves_nothing_half_done(place: Path) ->
     run = place / "exports" / "P01"
     write_run(run, 2000, 3, seed=1, layout=Layout.FLAT)
     with process(place) as daemon:
-        until(lambda: '"calling"' in _state(place))
+        until(lambda: '"state": "calling"' in _state(place))
         daemon.send_signal(signal.SIGTERM)
         daemon.communicate(timeout=10)
     assert daemon.returncode == 0
@@ -218,7 +218,7 @@ def test_sigterm_while_an_engine_is_built_ends_with_0_and_the_next_start_builds_
         "build.compile_for = lambda *_: time.sleep(60)\nsys.argv[0] = 'edge-ctc'\ncli.main()\n"
     )
     command = [sys.executable, str(slow), "watch", "--config", str(settings)]
-    environment = os.environ | {"STATE_DIRECTORY": str(place / "state"), "PYTHONPATH": os.getcwd()}
+    environment = os.environ | {"STATE_DIRECTORY": str(place / "state"), "PYTHONPATH": str(Path.cwd())}
     building = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert building.stderr is not None
     while "compiling for" not in building.stderr.readline():

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from edge_ctc import __version__
-from edge_ctc.config import check_settings
 from edge_ctc.console.building import BuildLines
 from edge_ctc.console.journal import Journal
 from edge_ctc.daemon.service import watch as watch_until_told
@@ -27,6 +26,5 @@ def watch(
     """
     journal = Journal()
     journal.starting(__version__)
-    checked = check_settings(config)
     with BuildLines() as building:
-        watch_until_told(checked, building, journal)
+        watch_until_told(config, building, journal)

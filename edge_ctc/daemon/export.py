@@ -31,6 +31,7 @@ class Export:
         self._glob = profile.runs
         self._folder = Path(settings.export_dir)
         self._out = None if settings.results == BESIDE else Path(settings.results)
+        self._places: dict[Path, ResultPlace] = {}
         self._names: dict[Path, frozenset[str]] = {}
         self._was_share = settings.mount == "share"
         self.is_share = self._was_share
@@ -74,7 +75,10 @@ class Export:
 
     def place_of(self, run: Path) -> ResultPlace:
         """Where a run's results belong. Raises as `result_place`."""
-        return result_place(run, self.out_of(run))
+        if run not in self._places:
+            # Asked of each run at each look, and the answer takes links apart folder by folder.
+            self._places[run] = result_place(run, self.out_of(run))
+        return self._places[run]
 
     def out_of(self, run: Path) -> Path | None:
         """The folder for a run's results; None: beside it."""

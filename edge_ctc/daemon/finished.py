@@ -14,6 +14,8 @@ _MOST_FOLDERS = 16
 """Below a run, whose times are compared at each look; what changes in others, the rarer look at all files finds."""
 _LOOKS_TO_BELIEVE = 3
 """In so many looks in a row its results must be missing before that is believed: a share may blink."""
+_TIMES_EVERY_S = 5.0
+"""Between two looks at the folders' times. An event comes sooner."""
 _REST = 10
 """A look at all files is not followed by another before so many times as long as it took."""
 
@@ -34,11 +36,12 @@ class Finished:
         self._settings = settings
         self._fingerprint = fingerprint(listing)
         tops = (file.name.partition("/")[0] for file in listing.files if "/" in file.name)
-        self._folders = ("", *itertools.islice(dict.fromkeys(tops), _MOST_FOLDERS))
+        below = itertools.islice(dict.fromkeys(tops), _MOST_FOLDERS)
+        self._paths = (str(self._folder), *(f"{self._folder}/{name}" for name in below))
         # None: a file may have come since `listing`, and so all are listed at the first look.
         self._times: tuple[int, ...] | None = None
         self._fresh_until = changed_at + settings.quiet_s
-        self._list_at = -math.inf
+        self._times_at = self._list_at = -math.inf
         self._looks_without = 0
 
     def owes_work(self, now: float, *, has_results: bool, is_hinted: bool) -> bool:
@@ -55,8 +58,12 @@ class Finished:
         self._looks_without = 0 if has_results else self._looks_without + 1
         if self._looks_without >= _LOOKS_TO_BELIEVE:
             return True
+        is_due = is_hinted or now >= self._list_at
+        if not is_due and now < self._times_at:
+            return False
         times = self._folder_times()
-        if times == self._times and now < self._list_at and not is_hinted:
+        self._times_at = now + _TIMES_EVERY_S
+        if times == self._times and not is_due:
             return False
         if fingerprint(list_files(self._folder)) != self._fingerprint:
             return True
@@ -68,7 +75,7 @@ class Finished:
 
     def _folder_times(self) -> tuple[int, ...]:
         try:
-            return tuple((self._folder / name).stat().st_mtime_ns for name in self._folders)
+            return tuple(os.stat(path).st_mtime_ns for path in self._paths)  # noqa: PTH116 - of 200 runs at each look
         except FileNotFoundError as error:
             if os.path.isdir(self._folder):
                 return ()

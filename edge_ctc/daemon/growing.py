@@ -37,7 +37,8 @@ class Growing:
         self._look_again_at = -math.inf
         self._stepped_at = -math.inf
         self._step_took = 0.0
-        self._news_then = 0
+        self._news_seen = self._news_then = 0
+        self._paused_in_vain = False
 
     @property
     def changed_at(self) -> float:
@@ -83,10 +84,14 @@ class Growing:
             return False
         if self.is_quiet(now):
             return True
+        if self._settling.news == self._news_then:
+            return False
         rest = _REST * self._step_took
         if not self._settling.has_settled(now):
-            rest = max(rest, self._settings.partial_every_s)
-        return self._settling.news > self._news_then and now >= self._stepped_at + rest
+            since = max(self._stepped_at, self.first_seen)
+            return now >= since + max(rest, self._settings.partial_every_s)
+        # It may be over, and then nobody waits longer; a run that pauses again and again was not over before either.
+        return not self._paused_in_vain or now >= self._stepped_at + rest
 
     def is_stalled(self, now: float) -> bool:
         """Whether it is not over and does not grow."""
@@ -110,13 +115,15 @@ class Growing:
             self._settling.look(listing, now)
         known = self._settling.known
         undecoded = frozenset(name for name, file in self._undecoded.items() if known.get(name) == file)
-        self._news_then = self._settling.news
+        self._news_seen = self._settling.news
         return Seen(listing, self._settling.unsettled, undecoded, self._settling.has_settled(now), self.is_quiet(now))
 
     def stepped(self, step: Step, began: float) -> None:
         """What came of the step that began at `began`, monotonic seconds."""
         known = self._settling.known
         self.pending = step.pending
+        self._news_then = self._news_seen
+        self._paused_in_vain = self._settling.has_settled(began)
         self._undecoded = {name: known[name] for name in step.undecoded if name in known}
         self._stepped_at = time.monotonic()
         self._step_took = self._stepped_at - began

@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
-from edge_ctc.config import CheckedSettings, Settings
+from edge_ctc.config import Settings, check_settings
 from edge_ctc.daemon.answer import Answer
 from edge_ctc.daemon.face import Face
 from edge_ctc.daemon.heartbeat import Heartbeat
@@ -40,26 +40,25 @@ _STOP_S = 8.0
 _DONE, _HUNG, _AGAIN = 0, 70, 75
 
 
-def watch(checked: CheckedSettings, building: Reporter, journal: Journal) -> None:
+def watch(config: Path, building: Reporter, journal: Journal) -> None:
     """Be the daemon until SIGTERM or SIGINT.
 
     Args:
-        checked: the settings, proved.
+        config: file with the settings.
         building: told where an engine must be built.
         journal: told about once a run.
 
     Raises:
-        EngineError, UnavailableError, CheckpointError, ConfigError: nothing may be called on this machine now.
+        ConfigError: a setting is wrong, or two do not fit.
+        EngineError, UnavailableError, CheckpointError: nothing may be called on this machine now.
         ResultsHeldError: another daemon, or a `classify-run`, holds the state folder or the results' folder.
         ResultsError: the state folder cannot be written.
     """
     pulse = Pulse()
-    chooser = EngineChooser(_engine_setting(checked.settings), building)
-    with (
-        _Signals() as signals,
-        sole_daemon(state_folder()),
-        OpenModels(chooser, lambda engine: TimedEngine(engine, pulse)) as models,
-    ):
+    with _Signals() as signals, sole_daemon(state_folder()), ExitStack() as opened:
+        checked = check_settings(config)
+        chooser = EngineChooser(_engine_setting(checked.settings), building)
+        models = opened.enter_context(OpenModels(chooser, lambda engine: TimedEngine(engine, pulse)))
         watcher = Watcher(checked, models, journal, state_folder())
         speaker = _Speaker(checked.settings, watcher.face, pulse, journal)
         with _failures_told(journal):
@@ -102,10 +101,11 @@ def _engine_setting(settings: Settings) -> EngineSetting:
 
 
 class _Signals:
-    """SIGTERM and SIGINT: at the start they end the process with 0 at once, even a compiler; later they set an event."""
+    """SIGTERM and SIGINT: at the start they end the process with 0, even a compiler; later they set an event."""
 
     def __init__(self) -> None:
         self._end: threading.Event | None = None
+        self._was_told = False
         self._former: dict[int, Any] = {}
 
     def told_to_end(self) -> threading.Event:
@@ -114,9 +114,11 @@ class _Signals:
         return self._end
 
     def _received(self, *_: object) -> None:
-        if self._end is None:
-            sys.exit(_DONE)
-        self._end.set()
+        if self._end is not None:
+            self._end.set()
+            return
+        self._was_told = True
+        sys.exit(_DONE)
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -126,6 +128,9 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for number, former in self._former.items():
             signal.signal(number, former)
+        if self._was_told:
+            # A library that was being loaded makes an error of its own of the end that it was told.
+            sys.exit(_DONE)
 
 
 class _Speaker:

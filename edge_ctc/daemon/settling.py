@@ -64,10 +64,11 @@ class Settling:
             self._forget_vanished(listing)
 
     def _compare(self, file: ImageFile, now: float) -> None:
-        if self.known.get(file.name) == file:
+        known = self.known.get(file.name)
+        if known is not None and _is_same(known, file):
             return
         before = self._arriving.get(file.name)
-        if before is None or before.file != file:
+        if before is None or not _is_same(before.file, file):
             self.known.pop(file.name, None)
             self._arriving[file.name] = _Arriving(file, now)
             self.changed_at = now
@@ -105,6 +106,10 @@ class Settling:
     def next_at(self) -> float | None:
         """When the next file may be ready, at the earliest; monotonic seconds."""
         return min((one.since + self._settle_s for one in self._arriving.values() if one.file.size), default=None)
+
+
+def _is_same(then: ImageFile, now: ImageFile) -> bool:
+    return then.size == now.size and then.mtime_ns == now.mtime_ns
 
 
 def fingerprint(listing: Listing) -> bytes:

@@ -61,6 +61,10 @@ class SoleHold:
         with durable.sole_writer(folder):
             yield
 
+    def mend_again(self) -> None:
+        """Let `mend` look at every folder once more."""
+        self._swept.clear()
+
     def mend(self, folder: Path) -> None:
         """Close what a crash left in `folder`, once as long as the root is held. Raises as `take`."""
         if folder in self._swept or not os.path.isdir(folder):

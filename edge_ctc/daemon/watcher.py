@@ -163,16 +163,18 @@ class Watcher:
         self._journal.share_away(reason)
 
     def _check_some(self, present: Sequence[RunFolder]) -> None:
-        """Find out of folders that were there before whether anything is owed, for a while."""
-        began = time.monotonic()
-        unchecked = [folder for folder in present if folder.state == "unchecked" and folder.may_try(began)]
+        """Find out of folders that were there before whether anything is owed: of one at least, however slow a share is."""
+        now = time.monotonic()
+        unchecked = [folder for folder in present if folder.state == "unchecked" and folder.may_try(now)]
         # Those without results first: all of it is owed to them.
         unchecked.sort(key=lambda folder: self._export.may_have_results(folder.path))
+        began = time.monotonic()
         for folder in unchecked:
-            is_late = time.monotonic() - began > _CHECKING_S
-            if is_late or self._folders.growing >= _MOST_GROWING or self._stop.is_set():
+            if self._folders.growing >= _MOST_GROWING or self._stop.is_set():
                 return
             self._work.check(folder)
+            if time.monotonic() - began > _CHECKING_S:
+                return
 
     def _most_urgent(self, present: Sequence[RunFolder]) -> RunFolder | None:
         """Of the folders whose step is due, the one whose last file came first."""

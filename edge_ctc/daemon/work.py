@@ -18,7 +18,7 @@ from edge_ctc.daemon.reasons import reason_of
 from edge_ctc.daemon.run_folder import RunFolder
 from edge_ctc.daemon.sole_hold import SoleHold
 from edge_ctc.daemon.status import RunSummary
-from edge_ctc.errors import NotARunError, RunError, RunMissingError
+from edge_ctc.errors import NotARunError, ResultsError, RunError, RunMissingError
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.runs import rests_on
 from edge_ctc.models import OpenModels
@@ -147,6 +147,9 @@ class Work:
             # It went since the export folder was listed; the next look tells.
             return
         except RunError as error:
+            if isinstance(error, ResultsError):
+                # What failed may have failed to tidy up too.
+                self._hold.mend_again()
             self._wait(folder, reason_of(error))
 
     def _wait(self, folder: RunFolder, reason: str) -> None:

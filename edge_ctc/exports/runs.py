@@ -159,9 +159,10 @@ def rests_on(profile: Profile) -> Callable[[str], bool]:
     is_ignored, is_table = _ignores(profile), _tables(profile)
 
     def matters(name: str) -> bool:
-        if is_table(name) or is_sentinel(name, profile):
+        # In this order because it is asked of 100,000 names, nearly all of which are images.
+        if names.read(name) is not None and not is_ignored(name):
             return True
-        return not is_ignored(name) and names.read(name) is not None
+        return is_table(name) or is_sentinel(name, profile)
 
     return matters
 

@@ -112,6 +112,20 @@ def forked(arguments: Sequence[object], log: Path, how: How = How()) -> Process:
     return _Forked([str(one) for one in arguments], log, {}, how)
 
 
+def wait_stopped(pid: int) -> None:
+    """Until a process that was forked `stopped` waits for SIGCONT."""
+    deadline = time.monotonic() + 30
+    while not said_of(pid, "State").startswith("T"):
+        assert time.monotonic() < deadline, f"{pid} does not stop"
+        time.sleep(0.002)
+
+
+def said_of(pid: int, field: str) -> str:
+    """What the kernel says of a process, of a field of its status."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(f"{field}:"))
+
+
 @dataclass(frozen=True)
 class Site:
     """The folders and settings of one daemon.

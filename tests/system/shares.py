@@ -132,6 +132,7 @@ class Beats:
         self._over.set()
         self._thread.join()
         self._socket.close()
+        self.address.unlink()
 
     def _listen(self) -> None:
         while not self._over.is_set():
@@ -225,7 +226,8 @@ class Watched:
         for name in self._written:
             self.wait_called(name)
         found = [fault for name, scan in self._written.items() for fault in broken(self.remote / name, scan.expected)]
-        assert [*found, *litter(self.remote)] == []
+        found += litter(self.remote)
+        assert not found, "\n".join(found)
         assert self.times_called() == Counter(dict.fromkeys(self._written, 1))
         assert self.beats.longest_gap_s() < 5
         self.end()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.system.daemon import How, Process, forked
+from tests.system.daemon import How, Process, forked, said_of, wait_stopped
 from tests.system.promises import broken, litter, mixed
 from tests.system.scans import Archive, Scan
 
@@ -117,7 +117,7 @@ class Bench:
 
     def _traced(self, *expressions: str) -> tuple[int, list[str]]:
         process = self._classify(self.run, How(stopped=True))
-        _wait_state(process.pid, "T", "State")
+        wait_stopped(process.pid)
         # Without -f: only the main thread, which alone writes. The calls are counted by thread.
         command = ["strace", "-qq", "-y", "-s", "300", "-o", str(self._trace), "-p", str(process.pid)]
         tracer = subprocess.Popen([*command, *(part for one in expressions for part in ("-e", one))])
@@ -151,21 +151,9 @@ class Bench:
         return str(self.exports) in where
 
 
-def _wait_state(pid: int, wanted: str, field: str) -> None:
-    deadline = time.monotonic() + 30
-    while _field(pid, field)[:1] != wanted:
-        assert time.monotonic() < deadline, f"{pid}: {field} is not {wanted}"
-        time.sleep(0.002)
-
-
 def _wait_traced(pid: int, tracer: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 30
-    while _field(pid, "TracerPid") == "0":
+    while said_of(pid, "TracerPid") == "0":
         assert tracer.poll() is None, "strace cannot attach: it needs root and ptrace"
         assert time.monotonic() < deadline, "strace does not attach"
         time.sleep(0.002)
-
-
-def _field(pid: int, name: str) -> str:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(f"{name}:"))

@@ -266,8 +266,9 @@ def test_sigterm_during_a_hang_ends_in_order_and_the_next_start_goes_on(
 def test_a_share_that_hangs_at_the_start_is_told_and_keeps_nobody_from_being_ready(
     share: Share, room: Path, small: Path, archive: Archive
 ) -> None:
+    watched = watch_share(share, room, small, mount="share")
     share.hang()
-    with watch_share(share, room, small, mount="share") as watched:
+    with watched:
         watched.wait_state("share-silent", within_s=TOLD_S)
         watched.write("run", archive.scan(1))
         share.resume()

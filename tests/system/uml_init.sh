@@ -24,7 +24,7 @@ else
     load cifs
 fi
 
-cd "$CHECKOUT" && "$PYTHON" -m tests.system.uml_trial "$KIND" "$TRIAL" "$INPUT" 2>&1
+cd "$CHECKOUT" && "$PYTHON" -m tests.system.uml_trial "$KIND" "$TRIAL" 2>&1
 echo "ended: $?"
 echo o >/proc/sysrq-trigger
 sleep 10
