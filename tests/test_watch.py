@@ -183,6 +183,7 @@ def test_a_missing_channel_is_pending_until_it_comes(export: Path, state: Path, 
     with watching(settings_for(export, checkpoint, quiet_s=60), state) as daemon:
         run = bring(made, export)
         daemon.until((export / "P01.ctc-run.json").exists)
+        daemon.until(lambda: manifest_of(run)["cells"]["called"] == 11)
         assert manifest_of(run)["cells"] == {"total": 12, "called": 11, "not_evaluable": 0, "pending": 1}
         daemon.until(lambda: daemon.heard.count("stalls", "P01", "1") > 0)
         shutil.copy(export.parent / late.name, run / "Images" / late.name)

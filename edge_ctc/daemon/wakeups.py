@@ -1,6 +1,8 @@
 """Events of the local file system, which only wake: they may be lost, or never come, and nothing is missed."""
 
+import logging
 import threading
+import warnings
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +15,12 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.inotify import InotifyObserver
+
+# What watchdog complains of (nested folders that come while it looks, a queue that overflows) loses events, no more, and
+# its words name paths that the journal is not to hold.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
+logging.getLogger("watchdog").addHandler(logging.NullHandler())
+logging.getLogger("watchdog").propagate = False
 
 _WANTED: list[type[FileSystemEvent]] = [DirCreatedEvent, DirMovedEvent, FileClosedEvent, FileMovedEvent]
 

@@ -163,7 +163,7 @@ class Watcher:
         self._journal.share_away(reason)
 
     def _check_some(self, present: Sequence[RunFolder]) -> None:
-        """Find out of folders that were there before whether anything is owed: of one at least, however slow a share is."""
+        """Find out of folders whether anything is owed to them: of some, and of one at least however slow a share is."""
         now = time.monotonic()
         unchecked = [folder for folder in present if folder.state == "unchecked" and folder.may_try(now)]
         # Those without results first: all of it is owed to them.

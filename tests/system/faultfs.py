@@ -1,11 +1,14 @@
 """A folder shown at another place through FUSE, with faults that a file orders.
 
-    python faultfs.py REMOTE LOCAL CONTROL [ro]
+    python faultfs.py REMOTE LOCAL CONTROL SECONDS [ro]
 
-What is written into REMOTE behind its back raises no event in LOCAL, as with any share. CONTROL holds JSON, read anew
-whenever it changes: {"read": {"errno": "EIO", "match": "*_PE.tif", "delay_s": 0.1, "after": 3}, "*": {"errno": "ESTALE"}}.
-The rule of an operation counts before that of `*`. `after`: so many calls pass first. `"empty": true`, of readdir: there is
-nothing. `"over": true`, of rename: only where it would replace a file, which is lost with it, as SMB servers do it.
+What is written into REMOTE behind its back raises no event in LOCAL, as with any share. The kernel remembers names and
+sizes for SECONDS. CONTROL holds JSON, read anew whenever it changes:
+
+    {"read": {"errno": "EIO", "match": "*_PE.tif", "delay_s": 0.1, "after": 3}, "*": {"errno": "ESTALE"}}
+
+The rule of an operation counts before that of `*`. `after`: so many calls pass first. `"empty": true`, of readdir:
+there is nothing. `"over": true`, of rename: only where it would replace a file, which is lost with it, as SMB does it.
 """
 
 import errno
@@ -135,7 +138,7 @@ class Shown:
 
     def rename(self, old: str, new: str) -> None:
         rule = self._faults.meet("rename", old, new)
-        if rule.get("over") and os.path.exists(self._at(new)):
+        if rule.get("over") and os.path.lexists(self._at(new)):
             os.unlink(self._at(new))  # noqa: PTH108
             raise failure(rule)
         os.rename(self._at(old), self._at(new))  # noqa: PTH104
@@ -161,14 +164,16 @@ class Shown:
 
 
 def main() -> None:
-    remote, local, control, *options = sys.argv[1:]
-    shown = Shown(Path(remote), Faults(Path(control)))
-    more = {"ro": True} if options == ["ro"] else {}
-    # Nothing is remembered: what the other side writes shows at the next call. Threads: one slow call holds up no other.
-    mfusepy.FUSE(
-        shown, local, foreground=True, allow_other=True, attr_timeout=0, entry_timeout=0, negative_timeout=0,
-        subtype="faultfs", **more,
-    )  # fmt: skip
+    remote, local, control, remembers_s, *flags = sys.argv[1:]
+    options: dict[str, Any] = {
+        "subtype": "faultfs",
+        "allow_other": True,
+        "attr_timeout": float(remembers_s),
+        "entry_timeout": float(remembers_s),
+        "negative_timeout": 0,
+    } | dict.fromkeys(flags, True)
+    # In threads: one slow call holds up no other.
+    mfusepy.FUSE(Shown(Path(remote), Faults(Path(control))), local, foreground=True, **options)
 
 
 if __name__ == "__main__":

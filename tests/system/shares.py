@@ -1,4 +1,4 @@
-"""A share that can fail: a folder behind, a mount before, and a server between that a test may stop, kill and order about.
+"""A share that can fail: a folder behind, a mount before, and between them a server that a test orders about.
 
 And a daemon that watches it, with what must hold whatever the share does.
 """
@@ -25,6 +25,7 @@ from tests.system.promises import broken, calls_of, is_complete, litter, manifes
 from tests.system.scans import Scan
 
 _FAULTFS = Path(__file__).with_name("faultfs.py")
+_UMOUNT = ("umount", "-l")
 _PARTLY = 19
 """Of twenty cells, where one cannot be read."""
 
@@ -36,13 +37,15 @@ class Share:
         remote: the folder behind: what the other side writes, and what it sees.
         local: where it is mounted.
         read_only: whether it is mounted so at the next time.
+        remembers_s: for how long names and sizes are remembered, as `actimeo` tells SMB and NFS; 0.0: every look asks.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, *, remembers_s: float = 0.0) -> None:
         self.remote = folder / "remote"
         self.local = folder / "share"
         self._control = folder / "faults.json"
-        self.read_only = read_only
+        self.read_only = False
+        self.remembers_s = remembers_s
         self._server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -86,13 +89,13 @@ class Share:
     def unmount(self) -> None:
         """The mount goes; the empty folder under it shows."""
         while self._is_mounted():
-            subprocess.run(["umount", "-l", self.local], check=True)
+            subprocess.run([*_UMOUNT, self.local], check=True)
 
     def back(self) -> None:
         """Mounted anew, by a new server."""
         self.gone()
         self.unmount()
-        options = ["ro"] if self.read_only else []
+        options = [str(self.remembers_s), *(["ro"] if self.read_only else [])]
         self._server = subprocess.Popen([sys.executable, _FAULTFS, self.remote, self.local, self._control, *options])
         until = time.monotonic() + 20
         while not self._is_mounted():
@@ -111,7 +114,7 @@ class Share:
 
 
 class Beats:
-    """Hears what a daemon tells systemd, with the time of each word; a thread of its own, which a test cannot keep waiting."""
+    """Hears what a daemon tells systemd, and when, in a thread of its own that no test keeps waiting."""
 
     def __init__(self, folder: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -222,7 +225,7 @@ class Watched:
         return Counter(line["run"] for line in self.site.lines() if line["event"] == "called")
 
     def finish(self) -> None:
-        """All that must hold at the end: every run called once and whole, nothing left over, no beat missed, an end in order."""
+        """What holds at the end: every run called once and whole, nothing left over, no beat missed, an end in order."""
         for name in self._written:
             self.wait_called(name)
         found = [fault for name, scan in self._written.items() for fault in broken(self.remote / name, scan.expected)]

@@ -1,4 +1,4 @@
-"""A share that fails in every way known, under a daemon that watches it: nothing is lost, taken for deleted or called twice."""
+"""A share that fails in every way known, under a daemon: nothing is lost, taken for deleted or called twice."""
 
 import json
 import threading
@@ -130,12 +130,13 @@ def test_runs_that_list_empty_for_a_while_keep_every_row(share: Share, watched: 
     watched.finish()
 
 
-def test_a_slow_share_only_takes_longer(share: Share, watched: Watched, archive: Archive) -> None:
-    share.faults({"*": {"delay_s": 0.05}, "read": {"delay_s": 0.2}})
-    watched.write("slow", archive.scan(1))
-    watched.wait_called("slow", 90)
-    share.heal()
-    watched.finish()
+def test_a_slow_share_only_takes_longer(room: Path, small: Path, archive: Archive) -> None:
+    with Share(room, remembers_s=1.0) as share, watch_share(share, room, small, mount="share") as watched:
+        share.faults({"*": {"delay_s": 0.05}, "read": {"delay_s": 0.1}, "readdir": {"delay_s": 0.2}})
+        watched.write("slow", archive.scan(1))
+        watched.wait_called("slow", 90)
+        share.heal()
+        watched.finish()
 
 
 def test_a_share_that_dies_while_a_run_is_called_loses_and_repeats_nothing(
@@ -210,7 +211,9 @@ def test_a_share_where_nothing_may_be_created_is_said_and_waited_for(
 
 
 def test_a_share_mounted_read_only_is_said_and_waited_for(room: Path, small: Path, archive: Archive) -> None:
-    with Share(room, read_only=True) as share, watch_share(share, room, small, mount="share") as watched:
+    with Share(room) as share, watch_share(share, room, small, mount="share") as watched:
+        share.read_only = True
+        share.back()
         watched.write("run", archive.scan(1))
         watched.wait_reason("results cannot be written: Read-only file system")
         share.read_only = False
