@@ -133,7 +133,8 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     if is_over:
         calling.read_again()
     else:
-        ready = [cell for cell in plan.cells if reader.is_ready(cell, seen.unsettled | seen.undecoded)]
+        withheld = seen.unsettled | seen.undecoded
+        ready = [cell for cell in plan.cells if reader.is_ready(cell, withheld)]
         if not calling.owed(ready):
             return Step(former, "unchanged", calling.pending, seen.undecoded, "")
     reporter.planned(plan)

@@ -3,15 +3,24 @@
 import contextlib
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_ctc.config import BESIDE, Settings
 from edge_ctc.doctor.mounts import Mount, mount_of, read_mounts
 from edge_ctc.errors import RunMissingError, RunUnreadableError
-from edge_ctc.exports.listing import find_runs
+from edge_ctc.exports.listing import find_run_paths
 from edge_ctc.exports.profile import Profile
 from edge_ctc.plan import result_place
 from edge_ctc.results.commit import ResultPlace
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a run's results belong, and their names."""
+
+    place: ResultPlace
+    names: frozenset[str]
 
 
 class Export:
@@ -31,7 +40,8 @@ class Export:
         self._glob = profile.runs
         self._folder = Path(settings.export_dir)
         self._out = None if settings.results == BESIDE else Path(settings.results)
-        self._places: dict[Path, ResultPlace] = {}
+        self._runs: dict[str, Path] = {}
+        self._places: dict[Path, _Place] = {}
         self._names: dict[Path, frozenset[str]] = {}
         self._was_share = settings.mount == "share"
         self.is_share = self._was_share
@@ -51,7 +61,8 @@ class Export:
         """
         self._names.clear()
         self._look_at_mount()
-        return find_runs(self._folder, self._glob)
+        # The same objects each time: a path is costly to make, and to compare, where 200 of them are asked for.
+        return tuple(self._runs.setdefault(path, Path(path)) for path in find_run_paths(self._folder, self._glob))
 
     def _look_at_mount(self) -> None:
         real = Path(os.path.realpath(self._folder))
@@ -75,9 +86,13 @@ class Export:
 
     def place_of(self, run: Path) -> ResultPlace:
         """Where a run's results belong. Raises as `result_place`."""
+        return self._known(run).place
+
+    def _known(self, run: Path) -> "_Place":
         if run not in self._places:
             # Asked of each run at each look, and the answer takes links apart folder by folder.
-            self._places[run] = result_place(run, self.out_of(run))
+            place = result_place(run, self.out_of(run))
+            self._places[run] = _Place(place, frozenset((place.calls.name, place.manifest.name)))
         return self._places[run]
 
     def out_of(self, run: Path) -> Path | None:
@@ -90,9 +105,8 @@ class Export:
         Raises:
             RunUnreadableError: their folder cannot be listed.
         """
-        place = self.place_of(run)
-        names = self._names_in(place.folder)
-        return place.calls.name in names and place.manifest.name in names
+        known = self._known(run)
+        return known.names <= self._names_in(known.place.folder)
 
     def may_have_results(self, run: Path) -> bool:
         """As `has_results`, and false where that cannot be told: good enough for an order."""

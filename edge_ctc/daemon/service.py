@@ -31,6 +31,8 @@ from edge_ctc.errors import EdgeCtcError
 from edge_ctc.models import OpenModels
 
 _TICK_S = 1.0
+_STATUS_EVERY_S = 3.0
+"""Of a status that says the same as before; whoever asks wants to know that somebody still says it."""
 _STARTING_S = 30.0
 """Asked of systemd again and again while the engine is opened, or built, as long as anything moves."""
 _DEAD_S = 60.0
@@ -143,7 +145,7 @@ class _Speaker:
         self._portrait = Portrait()
         self._path = state_folder() / STATUS
         self._is_ready = False
-        self._said = ""
+        self._said, self._write_at = "", 0.0
         self._silent_s: float | None = None
         self.tick_s = min(_TICK_S, self._heartbeat.every_s or _TICK_S)
 
@@ -185,9 +187,10 @@ class _Speaker:
         elif still_s < _STARTING_S:
             self._heartbeat.extend(_STARTING_S)
         status = self._portrait.of(self._face, now, silent_s=self._silent_s, is_ready=self._is_ready)
-        if status.sentence != self._said:
-            self._heartbeat.status(status.sentence)
-            self._said = status.sentence
+        if status.sentence == self._said and now < self._write_at:
+            return
+        self._heartbeat.status(status.sentence)
+        self._said, self._write_at = status.sentence, now + _STATUS_EVERY_S
         if reason := write_status(self._path, status):
             self._journal.state_not_kept(reason)
 

@@ -16,8 +16,8 @@ from watchdog.events import (
 )
 from watchdog.observers.inotify import InotifyObserver
 
-# What watchdog complains of (nested folders that come while it looks, a queue that overflows) loses events, no more, and
-# its words name paths that the journal is not to hold.
+# What watchdog complains of (folders that come while it looks, a queue that overflows) loses events, no more, and its
+# words name paths that the journal is not to hold.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
 logging.getLogger("watchdog").propagate = False

@@ -95,7 +95,6 @@ class Watcher:
         self._canary_at = time.monotonic() + 60 * self._settings.canary_every_min
 
     def _rest_until(self, wake_at: float) -> None:
-        wake_at = max(wake_at, time.monotonic() + _SHORTEST_PAUSE_S)
         while (left := wake_at - time.monotonic()) > 0:
             if self._bell.wait(min(left, _LONGEST_REST_S)):
                 # One write is several events, and one image seldom comes alone.
@@ -123,7 +122,7 @@ class Watcher:
         if due is not None:
             self._work.step(due)
             self._folders.show(self.face, time.monotonic())
-            return now
+            return now  # more may be due, and what came meanwhile is looked at first
         if now >= self._canary_at:
             self._ask_reference_cells()
         return self._next_turn(present, now)
@@ -163,7 +162,7 @@ class Watcher:
         self._journal.share_away(reason)
 
     def _check_some(self, present: Sequence[RunFolder]) -> None:
-        """Find out of folders whether anything is owed to them: of some, and of one at least however slow a share is."""
+        """Find out of folders whether anything is owed to them: of some, of one at least however slow a share is."""
         now = time.monotonic()
         unchecked = [folder for folder in present if folder.state == "unchecked" and folder.may_try(now)]
         # Those without results first: all of it is owed to them.
