@@ -188,7 +188,8 @@ class Watcher:
         return min(due, key=lambda one: one[:2])[2] if due else None
 
     def _next_turn(self, present: Sequence[RunFolder], now: float) -> float:
-        if any(folder.state == "unchecked" and folder.may_try(now) for folder in present):
+        has_room = self._folders.growing < _MOST_GROWING
+        if has_room and any(folder.state == "unchecked" and folder.may_try(now) for folder in present):
             return now
         due = [folder.state.look_at for folder in present if isinstance(folder.state, Growing)]
         return min([*due, now + self._settings.look_every_s])

@@ -1,0 +1,141 @@
+"""The calling of one run, from the rows that may be kept to the commit."""
+
+import hashlib
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from edge_ctc.cells import Cell, ImageFile
+from edge_ctc.errors import ImageError, RunUnreadableError
+from edge_ctc.exports.run_table import RunTable
+from edge_ctc.images.files import read_file
+from edge_ctc.models import OpenModels
+from edge_ctc.parity import Parity
+from edge_ctc.pipeline import Reader, evaluate
+from edge_ctc.plan import Plan
+from edge_ctc.results.calls import ranked
+from edge_ctc.results.commit import commit, try_room, utc_now
+from edge_ctc.results.manifest import InputFile, Manifest
+from edge_ctc.rows import Course, RowMaker, manifest_of, present_files, reusable
+
+
+class Reporter(Protocol):
+    """Whom the walk tells how far it is."""
+
+    def planned(self, plan: Plan) -> None:
+        """The run is read, nothing is computed yet."""
+
+    def put_aside(self, edited: Path) -> None:
+        """The calls that stood there were changed by somebody after they were committed; they are kept in `edited`."""
+
+    def called_before(self, former: Manifest) -> None:
+        """By another checkpoint, profile, engine or version; it is called again, and those calls are kept."""
+
+    def started(self, cells: int, reused: int) -> None:
+        """`cells` will be computed, `reused` rows are taken from the former calls."""
+
+    def advanced(self, cells: int) -> None:
+        """So many cells more are done."""
+
+
+class Calling:
+    """The calling of one run.
+
+    Attributes:
+        cells: of the run, in their order.
+        rows: by cell id, that stand so far.
+    """
+
+    def __init__(self, plan: Plan, table: RunTable, former: Manifest | None) -> None:
+        self._plan, self._table, self._former = plan, table, former
+        self._started, self._clock = utc_now(), time.monotonic()
+        self._maker = RowMaker.of(plan, table, self._started)
+        self._parity: Parity | None = None
+        self.cells = [*plan.cells, *table.without_images.values()]
+        self.rows = {cell_id: self._maker.reused(row) for cell_id, row in reusable(plan, former, table).items()}
+        self._reused = len(self.rows)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether any row was made now."""
+        return any(row.call.classified_at_utc == self._started for row in self.rows.values())
+
+    @property
+    def pending(self) -> int:
+        """How many cells have no row."""
+        return sum(cell.cell_id not in self.rows for cell in self.cells)
+
+    def owed(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those that have no row."""
+        return [cell for cell in cells if cell.cell_id not in self.rows]
+
+    def read_again(self) -> None:
+        """Rows that were made while the run grew stand only if their files still hold the same bytes."""
+        if self._former is None or self._former.run_state == "complete":
+            return
+        for cell_id, row in list(self.rows.items()):
+            if not all(_holds_same_bytes(self._plan.run.folder, file) for file in present_files(row)):
+                del self.rows[cell_id]
+        self._reused = len(self.rows)
+
+    def compute(self, cells: Sequence[Cell], reader: Reader, models: OpenModels, reporter: Reporter) -> None:
+        """Add the rows that `cells` are owed.
+
+        The reference cells are asked before the first cell and after the last: nothing that an engine said which
+        turned bad in between is written.
+        """
+        owed = self.owed(cells)
+        reporter.started(len(owed), self._reused)
+        if not owed:
+            self._parity = None
+            return
+        try_room(self._plan.place, len(self.cells), self._plan.files_on_disk)
+        engine, _ = models.engine(self._plan.checkpoint)
+        for batch in evaluate(owed, reader, engine):
+            self.rows.update((one.evidence.cell.cell_id, self._maker.row(one)) for one in batch)
+            reporter.advanced(len(batch))
+        _, self._parity = models.engine(self._plan.checkpoint)
+
+    def take_back(self, unreadable: Collection[str], *, and_problems: bool) -> frozenset[str]:
+        """Leave cells without a row that could not be read, and those with a problem where that may still mend.
+
+        Returns:
+            The files of the cells with a problem.
+        """
+        for cell_id in unreadable:
+            del self.rows[cell_id]
+        if not and_problems:
+            return frozenset()
+        spoilt = [cell for cell in self._plan.cells if self._is_new_problem(cell.cell_id)]
+        for cell in spoilt:
+            del self.rows[cell.cell_id]
+        return frozenset(file.name for cell in spoilt for file in cell.files)
+
+    def _is_new_problem(self, cell_id: str) -> bool:
+        row = self.rows.get(cell_id)
+        return row is not None and row.call.score is None and row.call.classified_at_utc == self._started
+
+    def commit(self, *, is_over: bool) -> Manifest:
+        """Write the rows, in the cells' order and then those of cells that have no file any more."""
+        pending = tuple(self.owed(self.cells))
+        course = Course(
+            pending, is_over, self._reused, self._parity, self._started, round(time.monotonic() - self._clock, 3)
+        )
+        there = {cell.cell_id for cell in self.cells}
+        in_order = [self.rows[cell.cell_id] for cell in self.cells if cell.cell_id in self.rows]
+        in_order += [row for cell_id, row in self.rows.items() if cell_id not in there]
+        rows = [row.in_state(course.run_state) for row in in_order]
+        manifest = manifest_of(self._plan, rows, self._table, course)
+        return commit(self._plan.place, ranked(row.call for row in rows), manifest, self._former)
+
+
+def _holds_same_bytes(folder: Path, file: InputFile) -> bool:
+    """Whether the file can be read and is the one that was called; one that is too large to be read has no sum."""
+    try:
+        content = read_file(folder, ImageFile(file.name, file.size, file.mtime_ns))
+    except ImageError:
+        return True
+    except RunUnreadableError:
+        return False
+    return hashlib.sha256(content).hexdigest() == file.sha256
