@@ -48,6 +48,13 @@ class Calling:
     """
 
     def __init__(self, plan: Plan, table: RunTable, former: Manifest | None) -> None:
+        """Nothing is computed yet.
+
+        Args:
+            plan: of the run.
+            table: of the run, as it is to be heeded.
+            former: the committed manifest that stands there now.
+        """
         self._plan, self._table, self._former = plan, table, former
         self._started, self._clock = utc_now(), time.monotonic()
         self._maker = RowMaker.of(plan, table, self._started)
