@@ -62,11 +62,12 @@ class Calling:
         self.cells = [*plan.cells, *table.without_images.values()]
         self.rows = {cell_id: self._maker.reused(row) for cell_id, row in reusable(plan, former, table).items()}
         self._reused = len(self.rows)
+        self._computed: set[str] = set()
 
     @property
     def has_news(self) -> bool:
         """Whether any row was made now."""
-        return any(row.call.classified_at_utc == self._started for row in self.rows.values())
+        return not self._computed.isdisjoint(self.rows)
 
     @property
     def pending(self) -> int:
@@ -95,12 +96,13 @@ class Calling:
         owed = self.owed(cells)
         reporter.started(len(owed), self._reused)
         if not owed:
-            self._parity = None
             return
         try_room(self._plan.place, len(self.cells), self._plan.files_on_disk)
         engine, _ = models.engine(self._plan.checkpoint)
         for batch in evaluate(owed, reader, engine):
-            self.rows.update((one.evidence.cell.cell_id, self._maker.row(one)) for one in batch)
+            made = {one.evidence.cell.cell_id: self._maker.row(one) for one in batch}
+            self.rows.update(made)
+            self._computed.update(made)
             reporter.advanced(len(batch))
         _, self._parity = models.engine(self._plan.checkpoint)
 
@@ -120,8 +122,7 @@ class Calling:
         return frozenset(file.name for cell in spoilt for file in cell.files)
 
     def _is_new_problem(self, cell_id: str) -> bool:
-        row = self.rows.get(cell_id)
-        return row is not None and row.call.score is None and row.call.classified_at_utc == self._started
+        return cell_id in self._computed and cell_id in self.rows and self.rows[cell_id].call.score is None
 
     def commit(self, *, is_over: bool) -> Manifest:
         """Write the rows, in the cells' order and then those of cells that have no file any more."""
@@ -134,6 +135,9 @@ class Calling:
         in_order += [row for cell_id, row in self.rows.items() if cell_id not in there]
         rows = [row.in_state(course.run_state) for row in in_order]
         manifest = manifest_of(self._plan, rows, self._table, course)
+        if self._parity is None and self._former is not None and self.rows:
+            # Nothing was computed now: the rows rest on what the engine answered then.
+            manifest = manifest.model_copy(update={"replay": self._former.replay})
         return commit(self._plan.place, ranked(row.call for row in rows), manifest, self._former)
 
 

@@ -45,11 +45,9 @@ class How:
     """How a process is forked.
 
     Attributes:
-        uid: the user that it becomes.
         stopped: it waits for SIGCONT before its first step, so that a tracer can take hold of it.
     """
 
-    uid: int = 0
     stopped: bool = False
 
 
@@ -97,10 +95,6 @@ def _become(arguments: list[str], log: Path, env: Mapping[str, str], how: How) -
     os.close(handle)
     os.environ.pop("EDGE_CTC_ENGINES", None)
     os.environ.update(env)
-    if how.uid:
-        os.setgroups([])
-        os.setgid(how.uid)
-        os.setuid(how.uid)
     if how.stopped:
         os.kill(os.getpid(), signal.SIGSTOP)
     sys.argv = ["edge-ctc", *arguments]

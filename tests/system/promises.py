@@ -29,16 +29,20 @@ def manifest_path(run: Path, results: Path | None = None) -> Path:
 
 
 def is_complete(run: Path, results: Path | None = None) -> bool:
-    """Whether a manifest stands there that commits the calls beside it, and says complete."""
+    """Whether complete calls are committed."""
+    return committed(run, results) is not None
+
+
+def committed(run: Path, results: Path | None = None) -> bytes | None:
+    """The manifest, if the calls beside it are those that it commits, and complete; None: they are not, just now."""
     try:
         raw = manifest_path(run, results).read_bytes()
         calls = calls_of(run, results).read_bytes()
     except FileNotFoundError:
-        return False
+        return None
     manifest = json.loads(raw)
-    return bool(
-        manifest["run_state"] == "complete" and manifest["calls"]["sha256"] == hashlib.sha256(calls).hexdigest()
-    )
+    is_whole = manifest["calls"]["sha256"] == hashlib.sha256(calls).hexdigest()
+    return raw if is_whole and manifest["run_state"] == "complete" else None
 
 
 def broken(run: Path, expected: Verdicts, results: Path | None = None, superseded: int = 0) -> list[str]:
