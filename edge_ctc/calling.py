@@ -15,7 +15,7 @@ from edge_ctc.parity import Parity
 from edge_ctc.pipeline import Reader, evaluate
 from edge_ctc.plan import Plan
 from edge_ctc.results.calls import ranked
-from edge_ctc.results.commit import commit, try_room, utc_now
+from edge_ctc.results.commit import Former, commit, try_room, utc_now
 from edge_ctc.results.manifest import InputFile, Manifest
 from edge_ctc.rows import Course, RowMaker, manifest_of, present_files, reusable
 
@@ -47,20 +47,20 @@ class Calling:
         rows: by cell id, that stand so far.
     """
 
-    def __init__(self, plan: Plan, table: RunTable, former: Manifest | None) -> None:
+    def __init__(self, plan: Plan, table: RunTable, found: Former) -> None:
         """Nothing is computed yet.
 
         Args:
             plan: of the run.
             table: of the run, as it is to be heeded.
-            former: the committed manifest that stands there now.
+            found: what stands in the results' place.
         """
-        self._plan, self._table, self._former = plan, table, former
+        self._plan, self._table, self._found, self._former = plan, table, found, found.manifest
         self._started, self._clock = utc_now(), time.monotonic()
         self._maker = RowMaker.of(plan, table, self._started)
         self._parity: Parity | None = None
         self.cells = [*plan.cells, *table.without_images.values()]
-        self.rows = {cell_id: self._maker.reused(row) for cell_id, row in reusable(plan, former, table).items()}
+        self.rows = {cell_id: self._maker.reused(row) for cell_id, row in reusable(plan, found.manifest, table).items()}
         self._reused = len(self.rows)
         self._computed: set[str] = set()
 
@@ -138,7 +138,7 @@ class Calling:
         if self._parity is None and self._former is not None and self.rows:
             # Nothing was computed now: the rows rest on what the engine answered then.
             manifest = manifest.model_copy(update={"replay": self._former.replay})
-        return commit(self._plan.place, ranked(row.call for row in rows), manifest, self._former)
+        return commit(self._plan.place, ranked(row.call for row in rows), manifest, self._found)
 
 
 def _holds_same_bytes(folder: Path, file: InputFile) -> bool:

@@ -22,7 +22,7 @@ from edge_ctc.plan import (
     make_plan,
     vanished,
 )
-from edge_ctc.results.commit import ResultPlace, read_committed, read_mended
+from edge_ctc.results.commit import Former, ResultPlace, read_committed, read_mended
 from edge_ctc.results.manifest import Manifest
 
 
@@ -74,10 +74,11 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
     plan = make_plan(request, models)
     reporter.planned(plan)
     with durable.sole_writer(plan.place.folder):
-        former = _former(plan, reporter)
-        if former is not None and is_current(plan, former):
-            return Outcome(plan.place, former, "unchanged", vanished(plan, former))
-        calling = Calling(plan, read_run_table(plan.run, plan.profile.profile), former)
+        found = _former(plan, reporter)
+        if found.manifest is not None and is_current(plan, found.manifest):
+            return Outcome(plan.place, found.manifest, "unchanged", vanished(plan, found.manifest))
+        _tell_if_another_called(plan, found.manifest, reporter)
+        calling = Calling(plan, read_run_table(plan.run, plan.profile.profile), found)
         calling.read_again()
         calling.compute(calling.cells, _cell_reader(plan), models, reporter)
         manifest = calling.commit(is_over=True)
@@ -95,12 +96,13 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
         RunError: nothing of the run can be read now, it is none, or the results cannot be written.
     """
     plan = make_plan(request, models, seen.listing)
-    former = _former(plan, reporter)
+    found = _former(plan, reporter)
+    former = found.manifest
     if former is not None and is_unchanged(plan, former):
         return Step(former, "unchanged", 0, frozenset(), "")
     table = _table_as_seen(plan, seen)
     is_over = seen.is_quiet or _says_it_is_over(plan, table, seen)
-    calling = Calling(plan, table, former)
+    calling = Calling(plan, table, found)
     reader = GrowingReader(_cell_reader(plan))
     ready = calling.cells
     if is_over:
@@ -111,6 +113,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
         if not calling.owed(ready):
             return Step(former, "unchanged", calling.pending, seen.undecoded, "")
     reporter.planned(plan)
+    _tell_if_another_called(plan, former, reporter)
     calling.compute(ready, reader, models, reporter)
     undecoded = calling.take_back(reader.unreadable, and_problems=not is_over)
     unreadable = next(iter(reader.unreadable.values()), "")
@@ -134,17 +137,18 @@ def finished_before(request: Request, listing: Listing, models: OpenModels) -> M
     return manifest if is_unchanged(plan, manifest) else None
 
 
-def _former(plan: Plan, reporter: Reporter) -> Manifest | None:
+def _former(plan: Plan, reporter: Reporter) -> Former:
     found = read_mended(plan.place)
     if found.edited is not None:
         reporter.put_aside(found.edited)
-    former = found.manifest
-    if former is None:
-        return None
-    check_same_run(plan, former)
-    if not is_same_model(plan, former):
+    if found.manifest is not None:
+        check_same_run(plan, found.manifest)
+    return found
+
+
+def _tell_if_another_called(plan: Plan, former: Manifest | None, reporter: Reporter) -> None:
+    if former is not None and not is_same_model(plan, former):
         reporter.called_before(former)
-    return former
 
 
 def _cell_reader(plan: Plan) -> CellReader:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edge_ctc.errors import ResultsError
 from edge_ctc.results.calls import Call, read_calls
-from edge_ctc.results.commit import ResultPlace, commit, read_committed, read_mended, utc_now
+from edge_ctc.results.commit import Former, ResultPlace, commit, read_committed, read_mended, utc_now
 from edge_ctc.results.manifest import CellSums, FileSums, Manifest
 from tests.images import CALL, full_disk_at, manifest_of, not_evaluable, power_cut_at, result_place
 
@@ -19,7 +19,7 @@ NEW = [CALL, replace(CALL, cell_id="0018")]
 
 def committed(place: ResultPlace, calls: list[Call], **changes: Any) -> Manifest:
     """Commit `calls` over what is committed now."""
-    return commit(place, calls, manifest_of(calls, **changes), read_committed(place))
+    return commit(place, calls, manifest_of(calls, **changes), Former(read_committed(place)))
 
 
 def test_what_was_committed_is_read_back(tmp_path: Path) -> None:

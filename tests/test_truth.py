@@ -7,7 +7,7 @@ import pytest
 from edge_ctc.cells import Verdict
 from edge_ctc.errors import DataError, InputMissingError, NotARunError
 from edge_ctc.results.calls import Call
-from edge_ctc.results.commit import ResultPlace, commit
+from edge_ctc.results.commit import Former, ResultPlace, commit
 from edge_ctc.truth import Comparison, compare_with_truth, read_truth
 from tests.images import CALL, manifest_of, not_evaluable, result_place
 
@@ -24,7 +24,7 @@ def called(verdicts: Mapping[str, Verdict]) -> list[Call]:
 def run_of(folder: Path, verdicts: Mapping[str, Verdict]) -> ResultPlace:
     place = result_place(folder)
     calls = called(verdicts)
-    commit(place, calls, manifest_of(calls), None)
+    commit(place, calls, manifest_of(calls), Former(None))
     return place
 
 

@@ -62,10 +62,13 @@ class Former:
     Attributes:
         manifest: if the calls beside it are the ones that it commits; None: the run is not done.
         edited: where calls were put aside that somebody changed after they were committed.
+        kept: name of the copy of complete calls that were being superseded when a process ended; others belong in their
+            place.
     """
 
     manifest: Manifest | None
-    edited: Path | None
+    edited: Path | None = None
+    kept: str | None = None
 
 
 def read_committed(place: ResultPlace) -> Manifest | None:
@@ -90,15 +93,17 @@ def read_mended(place: ResultPlace) -> Former:
     durable.mend(place.manifest)
     manifest = _read_manifest(place.manifest)
     if manifest is None:
-        return Former(None, None)
+        return Former(None)
     kept = place.superseded(manifest.finished_at_utc)
     durable.mend(kept)
     found = _sha256(place.calls)
     if found == manifest.calls.sha256:
-        return Former(manifest, None)
+        return Former(manifest)
+    if _sha256(kept) == manifest.calls.sha256:
+        return Former(None, kept=kept.name)
     # Partial calls are replaced in place, so that a crash between them and their manifest leaves no copy to tell by.
-    if found is None or manifest.run_state == "partial" or _sha256(kept) == manifest.calls.sha256:
-        return Former(None, None)
+    if found is None or manifest.run_state == "partial":
+        return Former(None)
     edited = place.superseded(f"{utc_now()}.edited")
     durable.copy_whole(place.calls, edited)
     return Former(None, edited)
@@ -163,15 +168,14 @@ def sweep(folder: Path) -> None:
             durable.mend(path)
 
 
-def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former: Manifest | None) -> Manifest:
+def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former: Former) -> Manifest:
     """Write the calls, then the manifest that commits them.
 
     Args:
         place: where; its folder is held by `durable.sole_writer`.
         calls: in file order.
         manifest: complete but for the sums of `calls`, `superseded` and `finished_at_utc`, which are filled in.
-        former: the committed manifest that stands there now; complete calls of it are kept under
-            their superseded name, partial ones replaced.
+        former: what stands there now; complete calls are kept under their superseded name, partial ones replaced.
 
     Returns:
         The manifest as written.
@@ -179,12 +183,13 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
     Raises:
         ResultsError: the results cannot be written; the run is then not done, and nothing is half-written.
     """
-    kept = place.superseded(former.finished_at_utc) if former and former.run_state == "complete" else None
+    before = former.manifest
+    kept = place.superseded(before.finished_at_utc) if before and before.run_state == "complete" else None
     with durable.staged(place.calls, lambda file: write_calls(file, calls, manifest.calls.csv)) as new_calls:
         written = manifest.model_copy(
             update={
                 "calls": manifest.calls.model_copy(update={"sha256": new_calls.sha256, "rows": len(calls)}),
-                "superseded": kept.name if kept else None,
+                "superseded": kept.name if kept else former.kept,
                 "finished_at_utc": utc_now(),
             }
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edge_ctc.doctor.mounts import read_mounts
+from edge_ctc.doctor.mounts import MOUNTINFO, read_mounts
 from tests.system.daemon import Daemon, Site, make_site
 from tests.system.faultfs import Rules
 from tests.system.promises import broken, calls_of, is_complete, litter, manifest_path, verdicts_of
@@ -26,6 +26,7 @@ from tests.system.scans import Scan
 
 _FAULTFS = Path(__file__).with_name("faultfs.py")
 _UMOUNT = ("umount", "-l")
+_MOUNT_COUNTERS = ("mount", "-t", "fusectl", "fusectl")
 _PARTLY = 19
 """Of twenty cells, where one cannot be read."""
 
@@ -43,6 +44,7 @@ class Share:
     def __init__(self, folder: Path, *, remembers_s: float = 0.0) -> None:
         self.remote = folder / "remote"
         self.local = folder / "share"
+        self._counters = folder / "fuse"
         self._control = folder / "faults.json"
         self.read_only = False
         self.remembers_s = remembers_s
@@ -60,6 +62,8 @@ class Share:
     ) -> None:
         self.gone()
         self.unmount()
+        if self._counters.is_mount():
+            subprocess.run([*_UMOUNT, self._counters], check=True)
 
     def faults(self, rules: Rules) -> None:
         """Let calls fail or be late from now on, as `faultfs` describes."""
@@ -72,8 +76,17 @@ class Share:
         self.faults({})
 
     def hang(self) -> None:
-        """No call is answered any more."""
+        """No call is answered any more.
+
+        Stopped between two calls: who waits for a call that a FUSE server has begun cannot even be killed.
+        """
+        until = time.monotonic() + 20
         self._signal(signal.SIGSTOP)
+        while self._under_way():
+            assert time.monotonic() < until, "the share is never idle"
+            self._signal(signal.SIGCONT)
+            time.sleep(0.02)
+            self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """The calls that hang are answered, and all others."""
@@ -104,6 +117,15 @@ class Share:
                     "no FUSE file system could be mounted: root, /dev/fuse, libfuse3 and mfusepy are needed"
                 )
             time.sleep(0.01)
+
+    def _under_way(self) -> int:
+        """Calls that wait for an answer, as the kernel counts them."""
+        lines = [line.split(" ") for line in MOUNTINFO.read_text().splitlines()]
+        (device,) = [fields[2] for fields in lines if fields[4] == str(self.local)]
+        self._counters.mkdir(exist_ok=True)
+        if not any(self._counters.iterdir()):
+            subprocess.run([*_MOUNT_COUNTERS, self._counters], check=True)
+        return int((self._counters / device.partition(":")[2] / "waiting").read_text())
 
     def _is_mounted(self) -> bool:
         return any(mount.point == self.local for mount in read_mounts())
@@ -158,13 +180,16 @@ class Watched:
     """A daemon on a folder, and the runs that were written there from the other side.
 
     Attributes:
+        beats: what it tells systemd.
         daemon: as it runs.
         remote: where runs are written, and their calls looked for.
+        exports: the same folder, as the daemon sees it.
     """
 
     def __init__(self, site: Site, remote: Path, *before: str) -> None:
         self.site = site
         self.remote = remote
+        self.exports = site.exports
         self._written: dict[str, Scan] = {}
         self._stack = contextlib.ExitStack()
         self._before = before
@@ -228,11 +253,14 @@ class Watched:
         """What holds at the end: every run called once and whole, nothing left over, no beat missed, an end in order."""
         for name in self._written:
             self.wait_called(name)
-        found = [fault for name, scan in self._written.items() for fault in broken(self.remote / name, scan.expected)]
-        found += litter(self.remote)
+        once = Counter(dict.fromkeys(self._written, 1))
+        self.daemon.wait_for(lambda: self.times_called() >= once, "word of every run")
+        found = [fault for name, scan in self._written.items() for fault in broken(self.exports / name, scan.expected)]
+        found += litter(self.exports)
+        found += [f"called {count} times: {name}" for name, count in (self.times_called() - once).items()]
         assert not found, "\n".join(found)
-        assert self.times_called() == Counter(dict.fromkeys(self._written, 1))
-        assert self.beats.longest_gap_s() < 5
+        gap_s = self.beats.longest_gap_s()
+        assert gap_s < 5, f"no beat for {gap_s:.1f} s"
         self.end()
 
     def end(self) -> None:

@@ -277,8 +277,10 @@ def grow(watched: Watched, server: Server) -> None:
 
     def look() -> None:
         while not over.is_set():
-            torn.extend(mixed(server.folder / "grows"))
-            looks.append(time.monotonic())
+            # What is listed may be gone when it is read: the old file steps aside for a moment.
+            with contextlib.suppress(FileNotFoundError):
+                torn.extend(mixed(server.folder / "grows"))
+                looks.append(time.monotonic())
 
     looks: list[float] = []
     looking = threading.Thread(target=look)

@@ -1,0 +1,68 @@
+"""The corpus of bad files dropped into a live export: every one named in a row, the daemon never down."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.corpus import CASES
+from tests.corpus.case import Case
+from tests.corpus.walk import Finding, faults, write_checkpoints
+from tests.results import manifest_of, rows_of
+from tests.system.daemon import Daemon, make_site
+from tests.system.promises import is_complete, litter
+
+pytestmark = pytest.mark.timeout(600)
+_QUIET_S = 2.0
+_PATIENCE_S = 240.0
+GROUPS: dict[tuple[str, str], list[Case]] = defaultdict(list)
+for _case in CASES:
+    if _case.profile is not None and not _case.defect:
+        GROUPS[_case.profile, _case.checkpoint].append(_case)
+
+
+@pytest.mark.parametrize("group", [pytest.param(key, id=str(place)) for place, key in enumerate(GROUPS)])
+def test_bad_files_in_a_live_export_are_all_named(
+    room: Path, tmp_path: Path, group: tuple[str, str]
+) -> None:
+    """All cases of one profile and checkpoint at once, each in a run of its own."""
+    profile, checkpoint = group
+    checkpoints = write_checkpoints(tmp_path)
+    named = profile
+    if "\n" in profile:
+        (room / "profile.toml").write_text(profile, encoding="utf-8")
+        named = str(room / "profile.toml")
+    site = make_site(room / "site", checkpoints[checkpoint], profile=named, quiet_s=_QUIET_S)
+    with site.fork() as daemon:
+        daemon.wait_ready()
+        for case in GROUPS[group]:
+            run = site.exports / case.name
+            run.mkdir()
+            case.build(run)
+        found = _finished(daemon, site.exports, GROUPS[group])
+        daemon.stop()
+    assert found + litter(site.exports) == []
+
+
+def _finished(daemon: Daemon, exports: Path, cases: list[Case]) -> list[str]:
+    """What is not as the corpus wants it, once all runs that can be called are complete."""
+    callable_ = [case for case in cases if not case.error]
+    daemon.wait_for(
+        lambda: all(is_complete(exports / case.name) for case in callable_), "all runs complete", _PATIENCE_S
+    )
+    found = [f"{case.name}: {fault}" for case in callable_ for fault in faults(case, _finding(exports / case.name, case))]
+    return found + [f"{case.name}: called" for case in cases if case.error and is_complete(exports / case.name)]
+
+
+def _finding(run: Path, case: Case) -> Finding:
+    """As of the command, which alone has an exit code, seconds and memory."""
+    return Finding(
+        code=case.code,
+        err="",
+        rows=tuple(rows_of(run)),
+        manifest=manifest_of(run),
+        on_disk=sum(1 for path in run.rglob("*") if path.is_file() and not path.is_symlink()),
+        seconds=0.0,
+        own_seconds=0.0,
+        mebibytes=0.0,
+    )
