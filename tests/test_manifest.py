@@ -173,7 +173,7 @@ def test_one_failure_at_any_step_is_told_and_never_commits_a_mixture(tmp_path: P
         place = result_place(folder)
         former = committed(place, OLD)
         try:
-            came = full_disk_at(failing, partial(commit, place, NEW, manifest_of(NEW), former))
+            came = full_disk_at(failing, partial(commit, place, NEW, manifest_of(NEW), Former(former)))
         except ResultsError:
             found = read_committed(place)
             if found is not None:

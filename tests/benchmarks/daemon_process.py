@@ -119,6 +119,14 @@ class Measured:
         time.sleep(seconds)
         return before, self.use()
 
+    def until_rests(self, below_percent: float = 3.0, within_s: float = 90.0) -> None:
+        """Until it has looked at all files once more, as it does after it has looked into every run."""
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            before, after = self.use_over(2.0)
+            if after.share_since(before) < below_percent:
+                return
+
     def longest_gap_s(self, since: float = 0.0) -> float:
         """Between two beats, the one that is due now among them."""
         beats = [at for at in [*self.beats, time.monotonic()] if at >= since]

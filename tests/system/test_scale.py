@@ -60,7 +60,7 @@ def test_a_run_of_10_000_cells_that_comes_at_full_speed_is_called_at_once(disk: 
         run = scanner.whole(site.exports / "run", cells)
         wall = daemon.until_called(run)
         assert daemon.use().cpu_s - before.cpu_s < 30
-        assert wall < 40
+        assert wall < 90
         _spared(daemon, began)
     assert_complete(run, cells=cells)
 
@@ -88,18 +88,9 @@ def test_finished_runs_cost_next_to_nothing_and_keep_no_new_run_waiting(disk: Pa
         new = scanner.whole(exports / "new", 40)
         daemon.until_called(new, within_s=30)
         daemon.until(lambda: daemon.counted("complete") == runs + 1, "all runs looked into")
-        _rests(daemon)
+        daemon.until_rests()
         idle = daemon.use_over(20)
         # Two hundred may cost 1 %; the turn itself, the beat and the status take half of that whatever there is.
         assert idle[1].share_since(idle[0]) < 1.5
         _spared(daemon, began)
     assert all(is_complete(run) for run in exports.iterdir() if run.is_dir())
-
-
-def _rests(daemon: Measured, within_s: float = 60.0) -> None:
-    """Until it has looked at all files once more, as it does after it has looked into them."""
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        before, after = daemon.use_over(2.0)
-        if after.share_since(before) < 3:
-            return
