@@ -65,11 +65,11 @@ class Growing:
         """
         if now < self._look_again_at or not (is_hinted or now >= self.look_at):
             return
+        began = time.monotonic()
         listing = list_files(self._folder, self._settling.known)
         self._settling.look(listing, now)
         self._listing, self._looked_at = listing, now
-        done = time.monotonic()
-        self._look_again_at = done + _REST * (done - now)
+        self._look_again_at = now + (1 + _REST) * (time.monotonic() - began)
 
     @property
     def look_at(self) -> float:
@@ -118,12 +118,11 @@ class Growing:
         self._news_seen = self._settling.news
         return Seen(listing, self._settling.unsettled, undecoded, self._settling.has_settled(now), self.is_quiet(now))
 
-    def stepped(self, step: Step, began: float) -> None:
-        """What came of the step that began at `began`, monotonic seconds."""
+    def stepped(self, step: Step, began: float, took: float) -> None:
+        """What came of the step that began at `began`, monotonic seconds, and took so many."""
         known = self._settling.known
         self.pending = step.pending
         self._news_then = self._news_seen
         self._paused_in_vain = self._settling.has_settled(began)
         self._undecoded = {name: known[name] for name in step.undecoded if name in known}
-        self._stepped_at = time.monotonic()
-        self._step_took = self._stepped_at - began
+        self._stepped_at, self._step_took = began + took, took

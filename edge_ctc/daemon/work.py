@@ -115,7 +115,7 @@ class Work:
             step = _NOTHING
         finally:
             self._face.calling = None
-        growing.stepped(step, began)
+        growing.stepped(step, began, time.monotonic() - began)
         if step.manifest is not None:
             folder.verdicts = step.manifest.verdicts
             if step.manifest.run_state == "complete":

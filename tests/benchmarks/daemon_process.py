@@ -139,7 +139,7 @@ class Measured:
 
     def listening(self) -> list[str]:
         """Every socket of the process that waits for somebody, as a line of /proc/net."""
-        sockets = {os.readlink(path) for path in Path(f"/proc/{self.pid}/fd").iterdir() if path.is_symlink()}
+        sockets = {str(path.readlink()) for path in Path(f"/proc/{self.pid}/fd").iterdir() if path.is_symlink()}
         inodes = {match[1] for name in sockets if (match := re.fullmatch(r"socket:\[([0-9]+)\]", name))}
         return [
             f"{table}: {line}"

@@ -191,6 +191,7 @@ class Watched:
         self.remote = remote
         self.exports = site.exports
         self._written: dict[str, Scan] = {}
+        self._taken_away: Counter[str] = Counter()
         self._stack = contextlib.ExitStack()
         self._before = before
 
@@ -210,8 +211,17 @@ class Watched:
 
     def write(self, name: str, scan: Scan, *, table: bool = True) -> Path:
         """A whole run, or one that misses its table, at once."""
+        return scan.copy(self.expect(name, scan), table=table)
+
+    def expect(self, name: str, scan: Scan) -> Path:
+        """Where a run is to be written that must be called as `scan`."""
         self._written[name] = scan
-        return scan.copy(self.remote / name, table=table)
+        return self.remote / name
+
+    def forget(self, name: str) -> None:
+        """It was called, and its folder was taken away."""
+        del self._written[name]
+        self._taken_away[name] = 1
 
     def write_table(self, name: str) -> None:
         """What the run still missed."""
@@ -253,7 +263,7 @@ class Watched:
         """What holds at the end: every run called once and whole, nothing left over, no beat missed, an end in order."""
         for name in self._written:
             self.wait_called(name)
-        once = Counter(dict.fromkeys(self._written, 1))
+        once = Counter(dict.fromkeys(self._written, 1)) + self._taken_away
         self.daemon.wait_for(lambda: self.times_called() >= once, "word of every run")
         found = [fault for name, scan in self._written.items() for fault in broken(self.exports / name, scan.expected)]
         found += litter(self.exports)

@@ -132,7 +132,7 @@ def test_runs_that_list_empty_for_a_while_keep_every_row(share: Share, watched: 
 
 def test_a_slow_share_only_takes_longer(room: Path, small: Path, archive: Archive) -> None:
     with Share(room, remembers_s=1.0) as share, watch_share(share, room, small, mount="share") as watched:
-        share.faults({"*": {"delay_s": 0.05}, "read": {"delay_s": 0.1}, "readdir": {"delay_s": 0.2}})
+        share.faults({"*": {"delay_s": 0.05}, "readdir": {"delay_s": 0.2}, "getattr": {"delay_s": 0.01}})
         watched.write("slow", archive.scan(1))
         watched.wait_called("slow", 90)
         share.heal()
