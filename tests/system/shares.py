@@ -247,7 +247,10 @@ class Watched:
 
     def wait_reason(self, words: str, within_s: float = 15.0) -> None:
         """Until the status says that a run waits, and why."""
-        told = lambda: [wait["reason"] for wait in self.site.status().get("waits", []) if words in wait["reason"]]  # noqa: E731
+
+        def told() -> bool:
+            return any(words in wait["reason"] for wait in self.site.status().get("waits", []))
+
         self.daemon.wait_for(told, f"wait for: {words}", within_s)
 
     def results(self, name: str) -> list[tuple[bytes, int]]:

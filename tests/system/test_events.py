@@ -16,7 +16,7 @@ from tests.system.shares import Watched
 from tests.system.tools import missing
 
 LATER_S = 10.0
-"""A look comes every second at the latest, and images must stay the same for a fifth of one; the rest is the machine's."""
+"""A look comes every second, and an image must stay the same for a fifth of one; the rest is the machine's."""
 FLOOD = 30_000
 """Files: the kernel keeps 16,384 events (fs.inotify.max_queued_events)."""
 _BIND = ("mount", "--bind")
@@ -63,14 +63,18 @@ def flood(folder: Path) -> None:
         if number % 300 == 0:
             below = folder / f"{number // 3000}" / f"{number}"
             below.mkdir(parents=True)
-        with open(f"{below}/{number}.txt", "wb") as file:  # noqa: PTH123 - many
-            file.write(b"x")
+        write_small(f"{below}/{number}.txt")
+
+
+def write_small(path: str) -> None:
+    with open(path, "wb") as file:  # noqa: PTH123 - thirty thousand of them
+        file.write(b"x")
 
 
 def test_events_wake_the_daemon_on_a_local_disk(watched: Watched, archive: Archive) -> None:
+    watched.daemon.wait_for(lambda: watches(watched.daemon.pid), "watch of the export folder")
     watched.write("run", archive.scan(1))
     watched.wait_called("run", LATER_S)
-    assert watches(watched.daemon.pid) > 0
     watched.finish()
 
 
@@ -105,9 +109,15 @@ def test_where_the_kernel_gives_no_events_looks_find_every_run(
 def test_a_queue_of_events_that_overflows_hides_no_run(watched: Watched, archive: Archive) -> None:
     watched.write("before", archive.scan(1))
     watched.wait_called("before", LATER_S)
+    flooded = watched.exports / "flood"
+    flooded.mkdir()
+    before = watches(watched.daemon.pid)
+    watched.daemon.wait_for(lambda: watches(watched.daemon.pid) > before, "watch of the new folder")
     # While it stands still nobody takes events from the queue: those of the run come after the last that fits in.
     watched.daemon.send(signal.SIGSTOP)
-    flood(watched.exports / "flood")
+    assert int(Path("/proc/sys/fs/inotify/max_queued_events").read_text()) < FLOOD
+    for number in range(FLOOD):
+        write_small(f"{flooded}/{number}.txt")
     watched.write("after", archive.scan(2))
     watched.daemon.send(signal.SIGCONT)
     watched.wait_called("after", LATER_S)
