@@ -157,7 +157,7 @@ def _cell_reader(plan: Plan) -> CellReader:
 
 def _table_as_seen(plan: Plan, seen: Seen) -> RunTable:
     """The run's table; none while it is still being written or has not come."""
-    if any(file.name in seen.unsettled for file in plan.run.tables):
+    if not seen.is_quiet and any(file.name in seen.unsettled for file in plan.run.tables):
         return RunTable()
     try:
         return read_run_table(plan.run, plan.profile.profile)

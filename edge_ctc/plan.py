@@ -19,6 +19,8 @@ from edge_ctc.results.manifest import InputFile, Manifest
 REFERENCE_NAMES = ("reference", "reference-bf")
 """The shipped checkpoints, in the order in which they are offered a run."""
 
+_SMB_NS = 100
+"""SMB tells times in units of 100 ns, the server's own disk and NFS in nanoseconds: the same file must be the same."""
 _LONGEST_NAME = 255
 _TEMPORARY = 16
 """Bytes that a temporary name is longer than the final one."""
@@ -212,7 +214,9 @@ def is_unchanged(plan: Plan, former: Manifest) -> bool:
 
 def is_same_file(now: ImageFile, then: InputFile | None) -> bool:
     """Whether a file is the one that a row rests on, by size and time."""
-    return then is not None and now.mtime_ns == then.mtime_ns and now.size == then.size
+    if then is None or now.size != then.size:
+        return False
+    return now.mtime_ns // _SMB_NS == then.mtime_ns // _SMB_NS
 
 
 def vanished(plan: Plan, manifest: Manifest) -> int:

@@ -64,9 +64,8 @@ class WakeUps:
         """Observe `folder` from now on, anew where it was observed before; tells whether that could be had."""
         self.stop()
         self._are_wanted = True
-        observer = InotifyObserver()
-        observer.name = "watchdog"
         try:
+            observer = InotifyObserver()
             observer.schedule(self._waking, str(folder), recursive=self._deep, event_filter=_WANTED)
             observer.start()
         except (OSError, RuntimeError):

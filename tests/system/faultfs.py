@@ -160,7 +160,7 @@ class Shown:
         os.chmod(self._at(path), mode)  # noqa: PTH101
 
     def utimens(self, path: str, times: tuple[int, int] | None = None) -> None:
-        os.utime(self._at(path), ns=times)
+        os.utime(self._at(path)) if times is None else os.utime(self._at(path), ns=times)
 
 
 def main() -> None:

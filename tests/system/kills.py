@@ -23,11 +23,11 @@ Moment = Literal["start", "ready", "reading", "writing"]
 
 _MOMENTS: tuple[Moment, ...] = ("start", "ready", "reading", "writing")
 _WEIGHTS = (2, 1, 3, 6)
-_LATEST = {"start": 0.15, "ready": 0.5, "reading": 0.004, "writing": 0.003}
+_LATEST = {"start": 0.15, "ready": 0.5, "reading": 0.004, "writing": 0.001}
 """Seconds after that, drawn evenly."""
 _PATIENCE_S = 0.6
-_ONE_EVENT = 64
-"""Bytes that hold an event and its name, and not two of ours."""
+_ONE_EVENT = 128
+"""Bytes that hold an event and its name, and hardly more."""
 _FINISH_S = 60.0
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _IN_ACCESS, _IN_CHANGES = 0x1, 0x2 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200
@@ -139,7 +139,7 @@ def _kill(daemon: Daemon, rng: random.Random, events: Events, run: Path) -> str:
     if moment == "reading":
         came = events.wait(b".tif", run / "Images", _PATIENCE_S)
     elif moment == "writing":
-        came = events.wait(b"ctc-", run / "Images", _PATIENCE_S, rng.randint(1, 8))
+        came = events.wait(b"ctc-", run / "Images", _PATIENCE_S, rng.randint(1, 25))
     time.sleep(delay)
     code = daemon.kill()
     assert code == -9, f"ended by itself with {code}:\n{daemon.tail()}"

@@ -47,7 +47,8 @@ def test_bad_files_in_a_live_export_are_all_named(
 
 def _finished(daemon: Daemon, exports: Path, cases: list[Case]) -> list[str]:
     """What is not as the corpus wants it, once all runs that can be called are complete."""
-    callable_ = [case for case in cases if not case.error]
+    # Links are never followed: a folder that is one is no run of an export.
+    callable_ = [case for case in cases if not case.error and not (exports / case.name).is_symlink()]
     missing = {case.name for case in callable_}
     with contextlib.suppress(AssertionError):
         daemon.wait_for(

@@ -7,13 +7,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.system.daemon import make_site
 from tests.system.scans import Archive
-from tests.system.shares import Watched
 from tests.system.tools import missing
+from tests.system.watched import Watched
 
 LATER_S = 10.0
 """A look comes every second, and an image must stay the same for a fifth of one; the rest is the machine's."""
@@ -40,7 +41,7 @@ def watched(room: Path, small: Path) -> Iterator[Watched]:
         yield watched
 
 
-def watch(room: Path, small: Path, *before: str, **settings: object) -> Watched:
+def watch(room: Path, small: Path, *before: str, **settings: Any) -> Watched:
     site = make_site(room, small, look_every_s=1.0, **settings)
     return Watched(site, site.exports, *before)
 

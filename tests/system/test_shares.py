@@ -12,8 +12,9 @@ import pytest
 
 from tests.system.promises import is_complete
 from tests.system.scans import Archive
-from tests.system.shares import Share, Watched, watch_share
+from tests.system.shares import Share
 from tests.system.tools import missing
+from tests.system.watched import Watched, watch_share
 
 SOON_S = 5.0
 """Within so many seconds of a share's return the first new calls are there."""

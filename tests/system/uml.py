@@ -25,6 +25,7 @@ _TOOLS = {
     "rpc.nfsd": "nfs-kernel-server",
     "ip": "iproute2",
 }
+_DOWNLOAD, _UNPACK, _INDEX = ("apt-get", "download"), ("dpkg", "-x"), ("depmod", "-b")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 MARK = "figure: "
 """What the trial wants to say to the outside follows it, as JSON."""
@@ -45,14 +46,14 @@ def fetch_kernel(folder: Path) -> Path:
     if not (folder / "whole").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        subprocess.run(["apt-get", "download", "user-mode-linux"], cwd=folder, check=True, capture_output=True)
+        subprocess.run([*_DOWNLOAD, "user-mode-linux"], cwd=folder, check=True, capture_output=True)
         (package,) = folder.glob("user-mode-linux_*.deb")
-        subprocess.run(["dpkg", "-x", package, unpacked], check=True)
+        subprocess.run([*_UNPACK, package, unpacked], check=True)
         (modules,) = (unpacked / "usr/lib/uml/modules").iterdir()
         (unpacked / "lib").mkdir(exist_ok=True)
         (unpacked / "lib/modules").mkdir(exist_ok=True)
         shutil.copytree(modules, unpacked / "lib/modules" / modules.name, symlinks=True)
-        subprocess.run(["depmod", "-b", unpacked, modules.name], check=True, env={"PATH": _PATH})
+        subprocess.run([*_INDEX, unpacked, modules.name], check=True, env={"PATH": _PATH})
         (folder / "whole").touch()
     return unpacked
 
