@@ -5,7 +5,7 @@ from typing import Literal
 
 from edge_ctc import durable
 from edge_ctc.calling import Calling, Reporter
-from edge_ctc.errors import NotARunError
+from edge_ctc.errors import NotARunError, RunUnreadableError
 from edge_ctc.exports.completeness import says_it_is_over
 from edge_ctc.exports.listing import Listing
 from edge_ctc.exports.run_table import RunTable, read_run_table
@@ -52,14 +52,14 @@ class Step:
         state: "called", or "unchanged" where there was nothing new and no file was touched.
         pending: how many cells wait for a file or its end.
         undecoded: names of files that no image came of.
-        unreadable: why the first of the cells that the disk or share would not give could not be read; empty: none.
+        unreadable: why the first of the cells could not be read that disk or share would not give; None: none was.
     """
 
     manifest: Manifest | None
     state: Literal["called", "unchanged"]
     pending: int
     undecoded: frozenset[str]
-    unreadable: str
+    unreadable: RunUnreadableError | None
 
 
 def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Outcome:
@@ -99,7 +99,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     found = _former(plan, reporter)
     former = found.manifest
     if former is not None and is_unchanged(plan, former):
-        return Step(former, "unchanged", 0, frozenset(), "")
+        return Step(former, "unchanged", 0, frozenset(), None)
     table = _table_as_seen(plan, seen)
     is_over = seen.is_quiet or _says_it_is_over(plan, table, seen)
     calling = Calling(plan, table, found)
@@ -111,12 +111,12 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
         withheld = seen.unsettled | seen.undecoded
         ready = [cell for cell in plan.cells if reader.is_ready(cell, withheld)]
         if not calling.owed(ready):
-            return Step(former, "unchanged", calling.pending, seen.undecoded, "")
+            return Step(former, "unchanged", calling.pending, seen.undecoded, None)
     reporter.planned(plan)
     _tell_if_another_called(plan, former, reporter)
     calling.compute(ready, reader, models, reporter)
     undecoded = calling.take_back(reader.unreadable, and_problems=not is_over)
-    unreadable = next(iter(reader.unreadable.values()), "")
+    unreadable = next(iter(reader.unreadable.values()), None)
     if calling.pending and not calling.has_news:
         return Step(former, "unchanged", calling.pending, seen.undecoded | undecoded, unreadable)
     manifest = calling.commit(is_over=is_over)

@@ -153,7 +153,7 @@ class GrowingReader:
         """Reads as `reader` does."""
         self._reader = reader
         self._in_a_row = 0
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: dict[str, RunUnreadableError] = {}
 
     def is_ready(self, cell: Cell, withheld: Collection[str]) -> bool:
         """Whether no channel of the cell is missing, and none of its files is among those withheld."""
@@ -172,7 +172,7 @@ class GrowingReader:
             self._in_a_row += not _concerns_one_file(error)
             if self._in_a_row >= _UNREADABLE_IN_A_ROW:
                 raise
-            self.unreadable[cell.cell_id] = str(error)
+            self.unreadable[cell.cell_id] = error
             out.fill(0)
             return Evidence(cell, (None,) * len(cell.files), (), (), str(error), ())
         self._in_a_row = 0

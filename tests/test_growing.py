@@ -21,7 +21,7 @@ from edge_ctc.pipeline import CellReader, GrowingReader
 from edge_ctc.preprocess import ChannelInput, InputSpec
 from tests.watching import settings_for
 
-NOTHING = Step(None, "unchanged", 0, frozenset(), "")
+NOTHING = Step(None, "unchanged", 0, frozenset(), None)
 FLAT = load_profile("flat").profile
 
 
@@ -90,7 +90,7 @@ def test_a_file_that_changed_since_it_gave_no_image_is_tried_again(tmp_path: Pat
     for now in (100.0, 102.0):
         one.look(now, is_hinted=True)
     one.seen(102.0)
-    one.stepped(Step(None, "unchanged", 1, frozenset({"1.tif"}), ""), 102.0, 0.0)
+    one.stepped(Step(None, "unchanged", 1, frozenset({"1.tif"}), None), 102.0, 0.0)
     assert one.seen(103.0).undecoded == {"1.tif"}
     (tmp_path / "1.tif").write_bytes(b"another image")
     assert one.seen(104.0).undecoded == frozenset()

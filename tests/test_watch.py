@@ -1,5 +1,6 @@
 """The loop on real folders: every cell once, nothing from half a file, nothing twice."""
 
+import errno
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge_ctc.daemon.last_work import LastWork
-from edge_ctc.errors import ResultsHeldError
+from edge_ctc.errors import EngineError, ResultsHeldError, RunError, RunUnreadableError
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.simulate import Layout, write_run
 from tests.checkpoints import write_checkpoint
@@ -406,6 +407,40 @@ def test_a_run_in_which_daemons_ended_suddenly_is_called_last_and_not_at_once(st
         pass
     assert after.run == ""
     assert LastWork(state).run == ""
+
+
+def test_an_engine_error_leaves_the_note_and_what_concerns_the_run_alone_does_not(state: Path) -> None:
+    state.mkdir()
+    for error, left in ((RunUnreadableError("disk"), ""), (EngineError("NaN"), "P01")):
+        with pytest.raises(type(error)), LastWork(state).on("P01", (RunError,)):
+            raise error
+        assert LastWork(state).run == left
+
+
+def test_an_unreadable_file_is_told_without_its_name_and_keeps_the_run_from_being_complete(
+    export: Path, state: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoilt = {"name": "0003_PE.tif"}
+    real_open = os.open
+
+    def failing_open(path: str | os.PathLike[str], *arguments: int, **keywords: int) -> int:
+        if spoilt["name"] and str(path).endswith(spoilt["name"]):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real_open(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", failing_open)
+    run = bring(new_run(export), export)
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        daemon.until(lambda: daemon.heard.count("waits", "P01") > 0)
+        assert daemon.heard.count("waits", "P01", "a file cannot be read: Input/output error")
+        assert set(daemon.watcher.face.failures) == {"a file cannot be read: Input/output error"}
+        daemon.until(lambda: manifest_of(run)["cells"]["called"] == CELLS - 1)
+        time.sleep(2.0)
+        assert manifest_of(run)["run_state"] == "partial"
+        assert daemon.heard.count("called") == 0
+        spoilt["name"] = ""
+        daemon.until_called("P01")
+    assert_complete(run)
 
 
 def test_a_sudden_end_once_delays_nothing(export: Path, state: Path, checkpoint: Path) -> None:

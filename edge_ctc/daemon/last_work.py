@@ -28,18 +28,24 @@ class LastWork:
         return 0.0 if self._ends < 2 else min(_FIRST_PAUSE_S * 2.0 ** (self._ends - 2), _LONGEST_PAUSE_S)
 
     @contextlib.contextmanager
-    def on(self, run: str) -> Iterator[None]:
-        """The run is called while the context lasts, however it is left."""
+    def on(self, run: str, harmless: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+        """The run is called while the context lasts; any exception but a harmless one is taken to end the process."""
         ends = self._ends + 1 if run == self.run else 1
         with contextlib.suppress(OSError):
             self._path.write_text(f"{ends}\n{run}", "utf-8", "surrogateescape")
         try:
             yield
-        finally:
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+        except harmless:
+            self.forget()
+            raise
+        self.forget()
         if run == self.run:
             self.run, self._ends = "", 0
+
+    def forget(self) -> None:
+        """Nothing ended here by itself."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[str, int]:

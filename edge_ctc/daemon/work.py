@@ -25,7 +25,7 @@ from edge_ctc.models import OpenModels
 from edge_ctc.plan import Plan, Request
 from edge_ctc.results.manifest import Manifest
 
-_NOTHING = Step(None, "unchanged", 0, frozenset(), "")
+_NOTHING = Step(None, "unchanged", 0, frozenset(), None)
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -107,7 +107,10 @@ class Work:
         seen = growing.seen(began)
         progress = _Progress(self._face, self._stop)
         try:
-            with self._last.on(folder.name), self._hold.writer(self._export.place_of(folder.path).folder):
+            with (
+                self._last.on(folder.name, (RunError, Stopped)),
+                self._hold.writer(self._export.place_of(folder.path).folder),
+            ):
                 step = classify_seen(self._request(folder.path), seen, self._models, progress)
         except NotARunError:
             if seen.is_quiet:
@@ -124,7 +127,7 @@ class Work:
                 if step.state == "called":
                     self._journal.called(_summary(step.manifest))
         if step.unreadable:
-            self._wait(folder, f"a file cannot be read: {step.unreadable}")
+            self._wait(folder, f"a file {reason_of(step.unreadable)}")
         else:
             folder.wait = None
             self._journal.recovered(folder.name)

@@ -27,7 +27,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def room() -> Iterator[Path]:
     """A folder in memory: thousands of small runs flushed to a disk would take as long as all the rest."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="edge-ctc-") as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="edge-ctc-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A daemon under test: the real `edge-ctc watch`, started anew, or forked from a process that has imported it already."""
+"""A daemon under test: the real `edge-ctc watch`, started anew, or forked from a process that has imported it."""
 
 import contextlib
 import ctypes
@@ -51,6 +51,9 @@ class How:
     stopped: bool = False
 
 
+AT_ONCE = How()
+
+
 class _Forked:
     def __init__(self, arguments: Sequence[str], log: Path, env: Mapping[str, str], how: "How") -> None:
         self._process = _FORKS.Process(target=_become, args=(list(arguments), log, dict(env), how))
@@ -101,7 +104,7 @@ def _become(arguments: list[str], log: Path, env: Mapping[str, str], how: How) -
     main()
 
 
-def forked(arguments: Sequence[object], log: Path, how: How = How()) -> Process:
+def forked(arguments: Sequence[object], log: Path, how: How = AT_ONCE) -> Process:
     """`edge-ctc` with `arguments`, within milliseconds."""
     return _Forked([str(one) for one in arguments], log, {}, how)
 
@@ -142,7 +145,7 @@ class Site:
     def journal(self) -> Path:
         return self.folder / "journal"
 
-    def fork(self, how: How = How()) -> "Daemon":
+    def fork(self, how: How = AT_ONCE) -> "Daemon":
         """The daemon, forked: READY within a tenth of a second."""
         return Daemon(self, lambda env: _Forked(["watch", "--config", str(self.config)], self.journal, env, how))
 

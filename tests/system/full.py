@@ -44,6 +44,7 @@ def take_all_inodes(folder: Path) -> Path:
         try:
             (crowd / str(number)).touch()
         except OSError as error:
-            assert error.errno == errno.ENOSPC
+            if error.errno != errno.ENOSPC:
+                raise
             return crowd
     raise AssertionError("unreachable")

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from tests.system.daemon import Daemon, Site, make_site
-from tests.system.promises import Witness, broken, is_complete, litter, mixed
+from tests.system.promises import Witness, broken, litter, mixed
 from tests.system.scans import CELLS, Archive
 
 Moment = Literal["start", "ready", "reading", "writing"]
@@ -116,7 +116,7 @@ def kill_trial(seed: int, room: Path, archive: Archive) -> Tally:
                 witness.look()
         with site.fork() as daemon:
             assert scanner.wait(_FINISH_S) == 0, "the scanner failed"
-            daemon.wait_for(lambda: witness.look() or is_complete(run), "complete calls", _FINISH_S)
+            daemon.wait_for(witness.sees_complete, "complete calls", _FINISH_S)
             daemon.stop()
         tally.faults += broken(run, scan.expected) + litter(site.exports) + witness.premature()
         tally.faults += [f"left over in the state folder: {path}" for path in site.state.rglob("*tmp*")]

@@ -65,7 +65,7 @@ class Disk:
         assert self._server is not None
         self._server.send_signal(signal.SIGUSR1)
         # Python takes a signal between two requests: to ask for something is one.
-        _await(lambda: os.path.exists(self._served / "power") or self._crash.exists(), "the power cut left no image")
+        _await(lambda: (self._served / "power").exists() or self._crash.exists(), "the power cut left no image")
 
     def back(self) -> None:
         """The power comes back: `mount` shows what is left."""

@@ -1,6 +1,6 @@
 """A file system of one file, `disk`, that forgets on SIGUSR1 what was not flushed: all, the end of it, or any part.
 
-`python -m tests.system.powerfs MOUNT BASE_IMAGE CRASH_IMAGE SEED` serves it; the crash image is what a power cut leaves.
+`python -m tests.system.powerfs MOUNT BASE_IMAGE CRASH_IMAGE SEED` serves it; the crash image is what a cut leaves.
 """
 
 # ruff: noqa: ARG002 - the signatures are the library's

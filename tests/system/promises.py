@@ -111,7 +111,7 @@ class Witness:
     """Reads the manifest of a run again and again while it grows, and remembers from which bytes cells were called."""
 
     def __init__(self, run: Path, results: Path | None = None) -> None:
-        self._run = run
+        self._run, self._results = run, results
         self._manifest = manifest_path(run, results)
         self._seen: dict[str, set[str | None]] = {}
         self.looks = 0
@@ -126,6 +126,11 @@ class Witness:
         self.looks += 1
         for file in manifest["inputs"]:
             self._seen.setdefault(file["name"], set()).add(file["sha256"])
+
+    def sees_complete(self) -> bool:
+        """Look, and tell whether complete calls are committed."""
+        self.look()
+        return is_complete(self._run, self._results)
 
     def premature(self) -> list[str]:
         """Files from which a cell was called, if only for a while, before they held their last bytes."""

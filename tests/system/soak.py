@@ -1,4 +1,4 @@
-"""`make soak`: thousands of kills, hundreds of power cuts, every point of the sweep; the results go into docs/soak.md."""
+"""`make soak`: thousands of kills, hundreds of power cuts, every point of the sweep; results go into docs/soak.md."""
 
 import argparse
 import itertools
@@ -55,9 +55,13 @@ def main() -> int:
     archive = Archive(room / "archive", small_checkpoint(room / "means"))
     seeds = itertools.count(asked.first_seed)
     if asked.kills:
-        parts.append(_part("kill -9 while a scanner writes", "kills", asked.kills, kill_trial, seeds, room, archive, asked))
+        parts.append(
+            _part("kill -9 while a scanner writes", "kills", asked.kills, kill_trial, seeds, room, archive, asked)
+        )
     if asked.cuts:
-        parts.append(_part("power cut while runs are called", "cuts", asked.cuts, cut_trial, seeds, room, archive, asked))
+        parts.append(
+            _part("power cut while runs are called", "cuts", asked.cuts, cut_trial, seeds, room, archive, asked)
+        )
     if not asked.no_sweep:
         parts.append(_sweep(room, archive, asked.at_once))
     asked.out.write_text(_report(parts, sys.argv[1:]), encoding="utf-8")
@@ -121,11 +125,14 @@ def _sweep(room: Path, archive: Archive, at_once: int) -> Part:
 
 
 def _report(parts: list[Part], arguments: list[str]) -> str:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=_ROOT, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
     lines = [
         "# What the daemon outlived",
         "",
-        f"Written by `python -m tests.system.soak {' '.join(arguments)}`".rstrip() + f" at commit {commit.stdout.strip()}.",
+        f"Written by `python -m tests.system.soak {' '.join(arguments)}`".rstrip()
+        + f" at commit {commit.stdout.strip()}.",
         "After each trial: every cell exactly one row, sums that close, the bytes called are the last bytes on the disk,",
         "the verdicts of an undisturbed run, nothing left over (`tests/system/promises.py`).",
         "",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.system.daemon import How, Process, forked, said_of, wait_stopped
+from tests.system.daemon import AT_ONCE, How, Process, forked, said_of, wait_stopped
 from tests.system.promises import broken, litter, mixed
 from tests.system.scans import Archive, Scan
 
@@ -87,22 +87,22 @@ class Bench:
         self._assert_hit(point, fault, code, lines)
         found = mixed(self.run)
         if code in (0, 2):
-            found += [f"ended with {code}, but {fault_}" for fault_ in self._broken()]
+            found += [f"ended with {code}, but {one}" for one in self._broken()]
         restart = self._classify(self.run).wait(60)
         if restart != 0:
             found.append(f"the restart ended with {restart}: {self._log.read_text()[-500:]}")
-        found += self._broken()
+        found += self._broken() + litter(self.exports)
         return [f"{self.story}, {fault} at {point.call} {point.nth} ({point.what}): {one}" for one in found]
 
     def _broken(self) -> list[str]:
         superseded = 1 if self.story == "again" else 0
-        return broken(self.run, self._scan.expected, superseded=superseded) + litter(self.exports)
+        return broken(self.run, self._scan.expected, superseded=superseded)
 
     def _renew(self) -> None:
         shutil.rmtree(self.exports, ignore_errors=True)
         shutil.copytree(self._kept, self.exports)
 
-    def _classify(self, run: Path, how: How = How()) -> Process:
+    def _classify(self, run: Path, how: How = AT_ONCE) -> Process:
         command = [
             "classify-run",
             run,
@@ -136,7 +136,8 @@ class Bench:
         if fault == "SIGKILL":
             assert code == -9, f"{point}: not killed, ended with {code}"
         else:
-            assert "(INJECTED)" in hit and fault in hit, f"{point}: not hit: {hit}"
+            assert f"{fault} " in hit, f"{point}: another error: {hit}"
+            assert "(INJECTED)" in hit, f"{point}: not hit: {hit}"
 
     def _what(self, line: str) -> str:
         names = re.findall(rf"{re.escape(str(self.exports))}([^\">]*)", line)

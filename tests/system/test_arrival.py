@@ -85,7 +85,7 @@ def site(room: Path, small: Path) -> Site:
 
 def assert_called(site: Site, scan: Scan, daemon: Daemon, witness: Witness, superseded: int = 0) -> None:
     run = site.exports / "run"
-    daemon.wait_for(lambda: witness.look() or is_complete(run), "complete calls", 30)
+    daemon.wait_for(witness.sees_complete, "complete calls", 30)
     daemon.stop()
     assert broken(run, scan.expected, superseded=superseded) + litter(site.exports) + witness.premature() == []
 
@@ -189,9 +189,7 @@ def test_a_file_that_its_writer_holds_for_itself_is_waited_for(site: Site, scan:
     try:
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         with site.fork() as daemon:
-            _assert_held_then_called(
-                site, scan, daemon, lambda: fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-            )
+            _assert_held_then_called(site, scan, daemon, lambda: fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK))
     finally:
         os.close(handle)
         signal.signal(signal.SIGIO, former)

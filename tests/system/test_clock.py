@@ -36,7 +36,7 @@ def test_a_clock_that_jumps_while_a_run_grows_changes_no_call(room: Path, small:
         scanner = scan.write_slowly(run, 5, room / "scanner")
         daemon.wait_for(manifest_path(run).exists, "partial calls")
         clock.jump(days)
-        daemon.wait_for(lambda: witness.look() or is_complete(run), "complete calls")
+        daemon.wait_for(witness.sees_complete, "complete calls")
         assert scanner.wait(10) == 0
         # The same run again, after the clock was put right: nothing is owed.
         former = manifest_path(run).read_bytes()
@@ -101,7 +101,7 @@ def test_times_in_steps_of_two_seconds_as_fat_has_them_change_no_call(room: Path
             time.sleep(0.4)
         (run / "cells.csv").write_bytes((scan.run / "cells.csv").read_bytes())
         _round_as_fat(run / "cells.csv")
-        daemon.wait_for(lambda: witness.look() or is_complete(run), "complete calls", 20)
+        daemon.wait_for(witness.sees_complete, "complete calls", 20)
         daemon.stop()
     assert broken(run, scan.expected) + litter(site.exports) + witness.premature() == []
 

@@ -23,9 +23,7 @@ for _case in CASES:
 
 
 @pytest.mark.parametrize("group", [pytest.param(key, id=str(place)) for place, key in enumerate(GROUPS)])
-def test_bad_files_in_a_live_export_are_all_named(
-    room: Path, tmp_path: Path, group: tuple[str, str]
-) -> None:
+def test_bad_files_in_a_live_export_are_all_named(room: Path, tmp_path: Path, group: tuple[str, str]) -> None:
     """All cases of one profile and checkpoint at once, each in a run of its own."""
     profile, checkpoint = group
     checkpoints = write_checkpoints(tmp_path)
@@ -52,15 +50,23 @@ def _finished(daemon: Daemon, exports: Path, cases: list[Case]) -> list[str]:
     missing = {case.name for case in callable_}
     with contextlib.suppress(AssertionError):
         daemon.wait_for(
-            lambda: not missing.difference_update({name for name in missing if is_complete(exports / name)})
-            and not missing,
+            lambda: (
+                not missing.difference_update({name for name in missing if is_complete(exports / name)}) and not missing
+            ),
             "all runs complete",
             _PATIENCE_S,
         )
     assert daemon.ended(0) is None, daemon.tail()
     assert missing == set(), daemon.site.status()["waits"]
-    found = [f"{case.name}: {fault}" for case in callable_ for fault in faults(case, _finding(exports / case.name, case))]
+    found = [
+        f"{case.name}: {fault}" for case in callable_ for fault in faults(case, _finding(exports / case.name, case))
+    ]
     return found + [f"{case.name}: called" for case in cases if case.error and is_complete(exports / case.name)]
+
+
+def _still_missing(exports: Path, missing: set[str]) -> set[str]:
+    missing -= {name for name in missing if is_complete(exports / name)}
+    return missing
 
 
 def _finding(run: Path, case: Case) -> Finding:

@@ -44,9 +44,7 @@ def assert_waits_then_finishes(daemon: Daemon, ballast: Path, run: Path, results
 
 
 @pytest.mark.parametrize(("option", "filled"), [("size=1m", fill), ("nr_inodes=40", take_all_inodes)])
-def test_a_full_folder_of_results_is_waited_for(
-    room: Path, small: Path, scan: Scan, option: str, filled: Fill
-) -> None:
+def test_a_full_folder_of_results_is_waited_for(room: Path, small: Path, scan: Scan, option: str, filled: Fill) -> None:
     with small_disk(room / "results", option) as results:
         site = make_site(room / "site", small, results=str(results))
         ballast = filled(results)

@@ -1,4 +1,4 @@
-"""kill -9 at random while a scanner writes: after the last restart every cell has exactly one row, and nothing is left."""
+"""kill -9 at random while a scanner writes: after the last restart each cell has one row, and nothing is left."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

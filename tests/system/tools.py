@@ -1,9 +1,10 @@
-"""The tools that real faults need. `python -m tests.system.tools` installs those that are missing, with apt, as root."""
+"""The tools that real faults need. `python -m tests.system.tools` installs with apt those that are missing, as root."""
 
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 PACKAGES = {
     "strace": "strace",
@@ -24,9 +25,9 @@ def missing(*tools: str) -> str:
     lacking = [tool for tool in tools if shutil.which(tool) is None]
     if lacking:
         return f"{', '.join(lacking)}: not installed; `python -m tests.system.tools` installs what is missing"
-    if "fusermount3" in tools and not os.path.exists("/dev/fuse"):
+    if "fusermount3" in tools and not Path("/dev/fuse").exists():
         return "/dev/fuse: not there; load the module fuse, or give the container its device"
-    if "losetup" in tools and not os.path.exists("/dev/loop-control"):
+    if "losetup" in tools and not Path("/dev/loop-control").exists():
         return "/dev/loop-control: not there; load the module loop, or give the container its device"
     return ""
 
