@@ -106,23 +106,16 @@ class Calling:
             reporter.advanced(len(batch))
         _, self._parity = models.engine(self._plan.checkpoint)
 
-    def take_back(self, unreadable: Collection[str], *, and_problems: bool) -> frozenset[str]:
-        """Leave cells without a row that could not be read, and those with a problem where that may still mend.
+    @property
+    def problems(self) -> set[str]:
+        """The cells that were computed now and cannot be evaluated."""
+        return {one for one in self._computed if one in self.rows and self.rows[one].call.score is None}
 
-        Returns:
-            The files of the cells with a problem.
-        """
-        for cell_id in unreadable:
+    def take_back(self, cell_ids: Collection[str]) -> frozenset[str]:
+        """Leave these cells without a row; gives the names of their files."""
+        for cell_id in cell_ids:
             del self.rows[cell_id]
-        if not and_problems:
-            return frozenset()
-        spoilt = [cell for cell in self._plan.cells if self._is_new_problem(cell.cell_id)]
-        for cell in spoilt:
-            del self.rows[cell.cell_id]
-        return frozenset(file.name for cell in spoilt for file in cell.files)
-
-    def _is_new_problem(self, cell_id: str) -> bool:
-        return cell_id in self._computed and cell_id in self.rows and self.rows[cell_id].call.score is None
+        return frozenset(file.name for cell in self._plan.cells if cell.cell_id in cell_ids for file in cell.files)
 
     def commit(self, *, is_over: bool) -> Manifest:
         """Write the rows, in the cells' order and then those of cells that have no file any more."""

@@ -50,16 +50,20 @@ class Step:
     Attributes:
         manifest: as committed now or before; None while no cell could be called.
         state: "called", or "unchanged" where there was nothing new and no file was touched.
+        is_done: whether nothing is owed any more: complete calls stand, and they rest on all that was seen.
         pending: how many cells wait for a file or its end.
-        undecoded: names of files that no image came of.
+        undecoded: names of files of cells that no image came of.
+        doubtful: names of all files of cells that were read and got no row: they may change behind what is remembered.
         unreadable: why the first of the cells could not be read that disk or share would not give; None: none was.
     """
 
     manifest: Manifest | None
     state: Literal["called", "unchanged"]
+    is_done: bool
     pending: int
-    undecoded: frozenset[str]
-    unreadable: RunUnreadableError | None
+    undecoded: frozenset[str] = frozenset()
+    doubtful: frozenset[str] = frozenset()
+    unreadable: RunUnreadableError | None = None
 
 
 def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Outcome:
@@ -99,7 +103,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     found = _former(plan, reporter)
     former = found.manifest
     if former is not None and is_unchanged(plan, former):
-        return Step(former, "unchanged", 0, frozenset(), None)
+        return Step(former, "unchanged", is_done=True, pending=0)
     table = _table_as_seen(plan, seen)
     is_over = seen.is_quiet or _says_it_is_over(plan, table, seen)
     calling = Calling(plan, table, found)
@@ -108,19 +112,24 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     if is_over:
         calling.read_again()
     else:
-        withheld = seen.unsettled | seen.undecoded
-        ready = [cell for cell in plan.cells if reader.is_ready(cell, withheld)]
+        ready = [cell for cell in plan.cells if reader.is_ready(cell, seen.unsettled, seen.undecoded)]
         if not calling.owed(ready):
-            return Step(former, "unchanged", calling.pending, seen.undecoded, None)
+            return Step(former, "unchanged", is_done=False, pending=calling.pending, undecoded=seen.undecoded)
     reporter.planned(plan)
     _tell_if_another_called(plan, former, reporter)
     calling.compute(ready, reader, models, reporter)
-    undecoded = calling.take_back(reader.unreadable, and_problems=not is_over)
-    unreadable = next(iter(reader.unreadable.values()), None)
-    if calling.pending and not calling.has_news:
-        return Step(former, "unchanged", calling.pending, seen.undecoded | undecoded, unreadable)
-    manifest = calling.commit(is_over=is_over)
-    return Step(manifest, "called", calling.pending, seen.undecoded | undecoded, unreadable)
+    unread = calling.take_back(reader.unreadable.keys() | reader.changed)
+    undecoded = seen.undecoded if is_over else seen.undecoded | calling.take_back(calling.problems)
+    is_called = calling.has_news or not calling.pending
+    return Step(
+        calling.commit(is_over=is_over) if is_called else former,
+        "called" if is_called else "unchanged",
+        is_done=is_over and not calling.pending,
+        pending=calling.pending,
+        undecoded=undecoded,
+        doubtful=undecoded | unread,
+        unreadable=next(iter(reader.unreadable.values()), None),
+    )
 
 
 def finished_before(request: Request, listing: Listing, models: OpenModels) -> Manifest | None:
@@ -170,4 +179,5 @@ def _table_as_seen(plan: Plan, seen: Seen) -> RunTable:
 def _says_it_is_over(plan: Plan, table: RunTable, seen: Seen) -> bool:
     if not seen.has_settled:
         return False
-    return says_it_is_over(seen.listing, plan.run.cells, table, plan.profile.profile)
+    wanted = plan.checkpoint.input.channel_names
+    return says_it_is_over(seen.listing, plan.run.cells, table, plan.profile.profile, wanted)

@@ -22,15 +22,17 @@ BESIDE: Literal["beside"] = "beside"
 
 
 def _is_absolute(text: str) -> str:
-    if not text.startswith("/") or ".." in Path(text).parts or "\0" in text:
-        raise ValueError(f"{text!r}: expected a path from the root, without `..`")
+    if text.startswith("//"):
+        raise ValueError(f"{text!r}: is the name of a share; mount it, and name its mount point")
+    if not text.startswith("/") or ".." in Path(text).parts or not text.isprintable():
+        raise ValueError(f"{text!r}: expected a path from the root, in printable characters, without `..`")
     return text
 
 
 def _is_beside_or_absolute(text: str) -> str:
-    if text != BESIDE and (not text.startswith("/") or ".." in Path(text).parts or "\0" in text):
-        raise ValueError(f'{text!r}: expected "beside", or a path from the root, without `..`')
-    return text
+    if text != BESIDE and not text.startswith("/"):
+        raise ValueError(f'{text!r}: expected "beside", or a path from the root')
+    return text if text == BESIDE else _is_absolute(text)
 
 
 AbsolutePath = Annotated[str, AfterValidator(_is_absolute)]

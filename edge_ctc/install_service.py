@@ -98,9 +98,10 @@ def order_for(config: Path, checked: CheckedSettings, installation: Installation
     Raises:
         ConfigError: the service could not see one of them, or would have to write where it must not.
     """
+    config = Path(os.path.realpath(config))
     _refuse_hidden(config, checked, installation)
     unit = (shipped_units() / UNIT).read_text("utf-8")
-    unit = unit.replace(SHIPPED_EXECUTABLE, _in_command(installation.executable))
+    unit = unit.replace(SHIPPED_EXECUTABLE, _executable(installation.executable))
     unit = unit.replace(SHIPPED_CONFIG, _in_command(config))
     here = Path(os.path.abspath(root)) == Path("/")
     etc = root / "etc"
@@ -165,6 +166,7 @@ def writable_paths(settings: Settings) -> tuple[str, ...]:
     results = ("export_dir", settings.export_dir) if settings.results == BESIDE else ("results", settings.results)
     paths = [_top(*results)]
     if settings.engines_dir is not None:
+        _top("engines_dir", settings.engines_dir)
         paths.append(os.path.normpath(settings.engines_dir))
     return tuple(dict.fromkeys(paths))
 
@@ -173,7 +175,7 @@ def _top(key: str, folder: str) -> str:
     parts = Path(os.path.normpath(folder)).parts
     top = "/".join(("", *parts[1 : 3 if parts[1:2] == ("var",) else 2]))
     if top in ("", "/var", *_SYSTEM):
-        raise ConfigError(f"{key}: {folder} belongs to the system; mount or export below /mnt or /srv")
+        raise ConfigError(f"{key}: {folder} belongs to the system; {_MENDS[key]}")
     return top
 
 
@@ -213,6 +215,15 @@ _MENDS = {
     "results": "name a folder below /mnt or /srv",
     "engines_dir": "leave it out, then engines lie in /var/lib/edge-ctc",
 }
+
+
+def _executable(path: Path) -> str:
+    """The first word of a command: systemd expands no variable in it, and takes no quotes or backslashes (252)."""
+    if special := set(str(path)) & set("\"'\\"):
+        raise ConfigError(
+            f"{path}: holds {' '.join(sorted(special))}, which systemd refuses; {_MENDS['this edge-ctc']}"
+        )
+    return _quoted(str(path))
 
 
 def _in_command(path: Path) -> str:

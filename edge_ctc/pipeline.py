@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from edge_ctc.preprocess import Counts, InputSpec, prepare
 from edge_ctc.quality import flags_of
 
 _UNREADABLE_IN_A_ROW = 3
-_OF_ONE_FILE = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP, errno.ETXTBSY})
+_OF_ONE_FILE: Final = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP, errno.ETXTBSY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,8 @@ class GrowingReader:
     """Reads the cells of a run that may still grow: one that cannot be read now waits, the others go on.
 
     Attributes:
-        unreadable: why, by id of the cells that wait.
+        unreadable: why, by id of the cells that disk or share do not give.
+        changed: ids of the cells of which a file changed since it was listed.
     """
 
     def __init__(self, reader: CellReader) -> None:
@@ -154,11 +155,14 @@ class GrowingReader:
         self._reader = reader
         self._in_a_row = 0
         self.unreadable: dict[str, RunUnreadableError] = {}
+        self.changed: set[str] = set()
 
-    def is_ready(self, cell: Cell, withheld: Collection[str]) -> bool:
-        """Whether no channel of the cell is missing, and none of its files is among those withheld."""
+    def is_ready(self, cell: Cell, unsettled: Collection[str], undecoded: Collection[str]) -> bool:
+        """Whether it may be read: no channel is missing, no file unsettled, and not all of them were tried in vain."""
         missing, _ = self._reader.structure(cell)
-        return not missing and not any(file.name in withheld for file in cell.files)
+        if missing or any(file.name in unsettled for file in cell.files):
+            return False
+        return not all(file.name in undecoded for file in cell.files)
 
     def read(self, cell: Cell, out: NDArray[np.float32]) -> Evidence:
         """As `CellReader.read`, but for one cell that cannot be read.
@@ -169,20 +173,17 @@ class GrowingReader:
         try:
             evidence = self._reader.read(cell, out)
         except RunUnreadableError as error:
-            self._in_a_row += not _concerns_one_file(error)
-            if self._in_a_row >= _UNREADABLE_IN_A_ROW:
-                raise
-            self.unreadable[cell.cell_id] = error
+            if isinstance(error.__cause__, OSError):
+                self._in_a_row += error.__cause__.errno not in _OF_ONE_FILE
+                if self._in_a_row >= _UNREADABLE_IN_A_ROW:
+                    raise
+                self.unreadable[cell.cell_id] = error
+            else:
+                self.changed.add(cell.cell_id)
             out.fill(0)
             return Evidence(cell, (None,) * len(cell.files), (), (), str(error), ())
         self._in_a_row = 0
         return evidence
-
-
-def _concerns_one_file(error: RunUnreadableError) -> bool:
-    """Whether the file is held, changed or gone; else disk or share may have failed as a whole."""
-    cause = error.__cause__
-    return not isinstance(cause, OSError) or cause.errno in _OF_ONE_FILE
 
 
 def _in_focus(planes: Sequence[Counts]) -> Counts:

@@ -193,6 +193,11 @@ def is_unchanged(plan: Plan, former: Manifest) -> bool:
     """Whether the calls are complete and no file was added or changed since, whichever model called."""
     if former.run_state != "complete":
         return False
+    if former.profile.sha256 != plan.profile.sha256:
+        return _is_unchanged_by_another_profile(plan, former)
+    cells = plan.cells
+    if former.checkpoint.sha256 != plan.checkpoint.sha256:
+        cells = tuple(cell.only(former.checkpoint.input.channel_names) for cell in plan.run.cells)
     tables = {file.name: file for file in former.tables}
     if not all(is_same_file(file, tables.get(file.name)) for file in plan.run.tables):
         return False
@@ -200,7 +205,7 @@ def is_unchanged(plan: Plan, former: Manifest) -> bool:
         return False
     known = {file.name: file for file in former.inputs}
     without_images = set(former.cells_without_images)
-    if any(not cell.files and cell.cell_id not in without_images for cell in plan.cells):
+    if any(not cell.files and cell.cell_id not in without_images for cell in cells):
         patterns = plan.profile.profile.name_patterns()
         readings = (patterns.read(file.name) for file in former.inputs)
         without_images |= {reading.cell_id for reading in readings if reading}
@@ -208,8 +213,16 @@ def is_unchanged(plan: Plan, former: Manifest) -> bool:
         all(is_same_file(file, known.get(file.name)) for file in cell.files)
         if cell.files
         else cell.cell_id in without_images
-        for cell in plan.cells
+        for cell in cells
     )
+
+
+def _is_unchanged_by_another_profile(plan: Plan, former: Manifest) -> bool:
+    """As far as that can be told: which cells there were, this profile does not say."""
+    known = {file.name: file for file in (*former.inputs, *former.tables)}
+    now = (file for cell in plan.run.cells for file in cell.files)
+    changed = any(file.name in known and not is_same_file(file, known[file.name]) for file in now)
+    return not changed and plan.files_on_disk <= former.files.on_disk
 
 
 def is_same_file(now: ImageFile, then: InputFile | None) -> bool:

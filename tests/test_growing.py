@@ -1,6 +1,7 @@
 """When a growing run is looked at and called, which of its cells wait, and whether its export is over."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from edge_ctc.cells import Cell, ImageFile
 from edge_ctc.classify import Step
 from edge_ctc.daemon.export import Export
 from edge_ctc.daemon.growing import Growing
+from edge_ctc.daemon.settling import Rules
 from edge_ctc.doctor.mounts import Mount
 from edge_ctc.errors import RunMissingError, RunUnreadableError
 from edge_ctc.exports.completeness import says_it_is_over
@@ -21,13 +23,13 @@ from edge_ctc.pipeline import CellReader, GrowingReader
 from edge_ctc.preprocess import ChannelInput, InputSpec
 from tests.watching import settings_for
 
-NOTHING = Step(None, "unchanged", 0, frozenset(), None)
+NOTHING = Step(None, "unchanged", is_done=False, pending=0)
 FLAT = load_profile("flat").profile
 
 
 def growing_at(folder: Path, now: float, **others: object) -> Growing:
     settings = settings_for(folder.parent, Path("reference"), settle_s=2, partial_every_s=10, quiet_s=60, **others)
-    return Growing(folder, settings, lambda name: name.endswith(".tif"), now)
+    return Growing(folder, settings, Rules(lambda name: name.endswith(".tif"), lambda _: False), now)
 
 
 def put(folder: Path, name: str) -> None:
@@ -71,7 +73,10 @@ def test_a_quiet_run_is_due_whatever_was_done_before(tmp_path: Path) -> None:
         one.look(now, is_hinted=True)
     one.seen(102.0)
     one.stepped(NOTHING, 102.0, 0.0)
-    assert not one.is_step_due(159.0)
+    for second in range(103, 160):
+        one.look(float(second), is_hinted=True)
+        assert not one.is_step_due(float(second))
+    one.look(160.0, is_hinted=True)
     assert one.is_step_due(160.0)
     assert one.seen(160.0).is_quiet
 
@@ -90,7 +95,7 @@ def test_a_file_that_changed_since_it_gave_no_image_is_tried_again(tmp_path: Pat
     for now in (100.0, 102.0):
         one.look(now, is_hinted=True)
     one.seen(102.0)
-    one.stepped(Step(None, "unchanged", 1, frozenset({"1.tif"}), None), 102.0, 0.0)
+    one.stepped(replace(NOTHING, undecoded=frozenset({"1.tif"})), 102.0, 0.0)
     assert one.seen(103.0).undecoded == {"1.tif"}
     (tmp_path / "1.tif").write_bytes(b"another image")
     assert one.seen(104.0).undecoded == frozenset()
@@ -146,11 +151,12 @@ def test_several_in_a_row_that_the_disk_does_not_give_are_the_disks_fault(
         one.read(cell("3"), out)
 
 
-def test_a_cell_with_a_withheld_file_or_without_a_channel_is_not_ready(tmp_path: Path) -> None:
+def test_a_cell_is_not_ready_with_a_file_unsettled_or_all_tried_in_vain_or_a_channel_missing(tmp_path: Path) -> None:
     one = reader(tmp_path)
-    assert one.is_ready(cell(), frozenset())
-    assert not one.is_ready(cell(), frozenset({"Images/1_BF.tif"}))
-    assert not one.is_ready(Cell("1", (ImageFile("Images/1_PE.tif", 10, 0),), ("PE",)), frozenset())
+    assert one.is_ready(cell(), (), ())
+    assert not one.is_ready(cell(), {"Images/1_BF.tif"}, ())
+    assert not one.is_ready(cell(), (), {"Images/1_BF.tif"})
+    assert not one.is_ready(Cell("1", (ImageFile("Images/1_PE.tif", 10, 0),), ("PE",)), (), ())
 
 
 # -- whether the export is over ---------------------------------------------------------------------------------------
@@ -162,7 +168,7 @@ HALF = Cell("2", (ImageFile("Images/2_BF.tif", 1, 0),), ("BF",))
 
 def is_over(cells: list[Cell], table: RunTable, profile: Profile = FLAT, *names: str) -> bool:
     listing = Listing(Path("/run"), tuple(ImageFile(name, 1, 0) for name in names), ())
-    return says_it_is_over(listing, cells, table, profile)
+    return says_it_is_over(listing, cells, table, profile, ["BF"])
 
 
 def test_a_table_that_names_just_the_cells_that_are_there_ends_an_export() -> None:
@@ -178,6 +184,14 @@ def test_a_table_that_names_more_or_fewer_cells_or_has_a_problem_or_is_none_ends
 
 def test_a_cell_that_lacks_a_channel_that_others_have_may_still_get_it() -> None:
     assert not is_over([CELL, HALF], RunTable(rows={"1": ROW, "2": ROW}))
+
+
+def test_a_run_of_which_one_channel_has_come_is_not_over() -> None:
+    bright = Cell("1", (ImageFile("Images/1_BF.tif", 1, 0),), ("BF",))
+    table = RunTable(rows={"1": ROW})
+    listing = Listing(Path("/run"), (), ())
+    assert says_it_is_over(listing, [bright], table, FLAT, ["BF"])
+    assert not says_it_is_over(listing, [bright], table, FLAT, ["BF", "PE"])
 
 
 def test_a_table_that_may_name_any_cells_counts_nothing() -> None:
@@ -208,7 +222,7 @@ def test_a_folder_on_which_a_share_was_seen_is_away_without_it(tmp_path: Path, m
     assert not export.is_share
     look(export, monkeypatch, local, share)
     assert export.is_share
-    with pytest.raises(RunMissingError, match="no share is mounted"):
+    with pytest.raises(RunMissingError, match="is gone; mount it again"):
         look(export, monkeypatch, local)
     look(export, monkeypatch, local, share)
 
@@ -221,7 +235,26 @@ def test_a_folder_that_is_said_to_be_a_share_is_away_until_something_is_mounted(
     with pytest.raises(RunMissingError):
         look(export, monkeypatch, local)
     look(export, monkeypatch, local, Mount(tmp_path.parent, "nfs4", is_read_only=False))
-    look(export, monkeypatch, local, Mount(tmp_path, "ext4", is_read_only=False))
+    assert export.is_share
+
+
+def test_a_disk_of_this_machine_may_be_looked_at_as_a_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = Export(settings_for(tmp_path, Path("reference"), mount="share"), FLAT)
+    look(export, monkeypatch, Mount(Path("/"), "ext4", is_read_only=False), Mount(tmp_path, "ext4", is_read_only=False))
+    assert export.is_share
+
+
+def test_results_are_not_written_under_a_disk_that_was_taken_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    export = Export(settings_for(tmp_path, Path("reference"), results=str(out)), FLAT)
+    local, stick = Mount(Path("/"), "ext4", is_read_only=False), Mount(out, "vfat", is_read_only=False)
+    look(export, monkeypatch, local, stick)
+    with pytest.raises(RunMissingError, match="is gone; mount it again"):
+        look(export, monkeypatch, local)
+    look(export, monkeypatch, local, stick)
 
 
 def test_a_listing_takes_over_what_is_known_and_leaves_out_what_went_meanwhile(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_ctc.cells import ImageFile
-from edge_ctc.daemon.settling import Settling, fingerprint
+from edge_ctc.daemon.settling import Rules, Settling, fingerprint
 from edge_ctc.exports.listing import Listing
 
 SETTLE_S = 2.0
@@ -21,7 +21,8 @@ def image(name: str = "1_BF.tif", size: int = 100, mtime_ns: int = 0) -> ImageFi
 
 
 def settling() -> Settling:
-    return Settling(SETTLE_S, lambda name: name.endswith(".tif"), now=0.0)
+    rules = Rules(lambda name: name.endswith((".tif", ".flag")), lambda name: name.endswith(".flag"))
+    return Settling(SETTLE_S, rules, now=0.0)
 
 
 def test_a_file_is_ready_in_the_second_look_that_is_long_enough_after_the_first() -> None:
@@ -63,6 +64,33 @@ def test_an_empty_file_is_never_ready() -> None:
         one.look(listing(image(size=0)), now)
         assert one.unsettled == {"1_BF.tif"}
     assert one.next_at is None
+
+
+def test_a_sentinel_is_ready_without_a_byte_in_it() -> None:
+    one = settling()
+    for now in (0.0, 2.0):
+        one.look(listing(image("over.flag", size=0)), now)
+    assert one.has_settled(2.0)
+
+
+def test_time_in_which_nobody_looked_is_not_quiet_time() -> None:
+    one = settling()
+    one.look(listing(image()), 10.0)
+    for now in (11.0, 12.0, 1000.0):
+        one.look(listing(image()), now)
+    assert one.quiet_s == 1.0 + 1.0 + 5.0
+    one.look(listing(image(mtime_ns=1)), 1001.0)
+    assert one.quiet_s == 0.0
+
+
+def test_after_an_outage_what_was_not_ready_settles_anew() -> None:
+    one = settling()
+    one.look(listing(image()), 0.0)
+    one.begin_anew(50.0)
+    one.look(listing(image()), 50.0)
+    assert one.unsettled == {"1_BF.tif"}
+    one.look(listing(image()), 52.0)
+    assert not one.unsettled
 
 
 def test_a_ready_file_that_is_written_to_again_is_not_ready() -> None:

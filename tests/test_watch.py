@@ -261,6 +261,97 @@ def test_another_checkpoint_calls_no_finished_run_again(export: Path, state: Pat
     assert tree(export) == before
 
 
+def test_a_checkpoint_of_other_channels_calls_no_finished_run_again(
+    export: Path, state: Path, checkpoint: Path
+) -> None:
+    bring(new_run(export), export)
+    bright = write_checkpoint(export.parent / "bright", channels=["BF"])
+    with watching(settings_for(export, bright), state) as daemon:
+        daemon.until_called("P01")
+    before = tree(export)
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        daemon.until(lambda: daemon.watcher.face.runs.complete == 1)
+        time.sleep(1.0)
+    assert tree(export) == before
+
+
+def test_another_profile_calls_no_finished_run_again_but_one_to_which_something_came(
+    export: Path, state: Path, checkpoint: Path
+) -> None:
+    run = bring(new_run(export), export)
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        daemon.until_called("P01")
+    before = tree(export)
+    flat = load_profile("flat")
+    other = type(flat)(flat.profile.model_copy(update={"name": "other"}), "0" * 64)
+    with watching(settings_for(export, checkpoint), state, other) as daemon:
+        daemon.until(lambda: daemon.watcher.face.runs.complete == 1)
+        time.sleep(1.0)
+        assert tree(export) == before
+        for channel in ("BF", "DAPI", "PE", "APC"):
+            shutil.copy(run / "Images" / f"0001_{channel}.tif", run / "Images" / f"0099_{channel}.tif")
+        daemon.until_called("P01")
+    assert_complete(run, cells=CELLS + 1)
+
+
+def test_a_late_cell_that_lacks_a_channel_gets_its_row_once_the_run_is_quiet(
+    export: Path, state: Path, checkpoint: Path
+) -> None:
+    run = bring(new_run(export), export)
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        daemon.until_called("P01")
+        shutil.copy(run / "Images" / "0001_BF.tif", run / "Images" / "0099_BF.tif")
+        daemon.until(lambda: daemon.heard.count("called", "P01") == 2)
+    assert_complete(run, cells=CELLS + 1)
+    assert row_of(run, "0099")["channels_missing"] == "DAPI|PE|APC"
+
+
+def test_folders_without_images_keep_no_run_waiting_however_many_they_are(
+    export: Path, state: Path, checkpoint: Path
+) -> None:
+    for number in range(80):
+        (export / f"A{number:03}").mkdir()
+        (export / f"A{number:03}" / "notes.txt").write_text("nothing")
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        daemon.until(lambda: daemon.watcher.face.runs.no_runs == 80)
+        bring(new_run(export), export)
+        daemon.until_called("P01")
+
+
+def test_a_torn_image_that_is_mended_is_called_before_the_run_is_over(
+    export: Path, state: Path, checkpoint: Path
+) -> None:
+    made = new_run(export)
+    (made / "cells.csv").unlink()
+    torn = made / "Images" / "0003_PE.tif"
+    whole = torn.read_bytes()
+    torn.write_bytes(whole[:900])
+    with watching(settings_for(export, checkpoint, quiet_s=60), state) as daemon:
+        run = bring(made, export)
+        daemon.until((export / "P01.ctc-run.json").exists)
+        daemon.until(lambda: manifest_of(run)["cells"]["called"] == CELLS - 1)
+        (run / "Images" / "0003_PE.tif").write_bytes(whole)
+        daemon.until(lambda: manifest_of(run)["cells"]["called"] == CELLS, within_s=10)
+
+
+def test_an_outage_is_no_quiet_time(export: Path, state: Path, checkpoint: Path) -> None:
+    made = new_run(export)
+    (made / "cells.csv").unlink()
+    late = (made / "Images" / "0012_PE.tif").rename(export.parent / "0012_PE.tif")
+    with watching(settings_for(export, checkpoint, quiet_s=3), state) as daemon:
+        run = bring(made, export)
+        daemon.until((export / "P01.ctc-run.json").exists)
+        away = export.rename(export.parent / "away")
+        time.sleep(4.0)
+        away.rename(export)
+        daemon.until(lambda: daemon.watcher.face.away is None)
+        time.sleep(1.0)
+        assert not daemon.heard.count("called")
+        shutil.copy(late, run / "Images" / late.name)
+        daemon.until_called("P01")
+    assert {row["verdict"] for row in rows_of(run)}.isdisjoint({"NOT_EVALUABLE"})
+
+
 def test_files_and_runs_that_vanish_make_no_work(export: Path, state: Path, checkpoint: Path) -> None:
     first, second = bring(new_run(export), export), bring(new_run(export, "P02", seed=2), export)
     with watching(settings_for(export, checkpoint), state) as daemon:

@@ -23,11 +23,33 @@ class _Place:
     names: frozenset[str]
 
 
+class _Mounted:
+    """A folder, and what was mounted there: its mount point alone is an empty folder of another disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: Mount | None = None
+
+    def look(self) -> Mount | None:
+        """What it lies on now; None: the kernel does not tell.
+
+        Raises:
+            RunMissingError: what was mounted there before is not.
+        """
+        mount = mount_of(Path(os.path.realpath(self._folder)), read_mounts())
+        before = self._seen
+        if mount is not None and before is not None and mount.point != before.point:
+            is_gone = before.point.is_relative_to(mount.point) or (before.is_network and not mount.is_network)
+            if is_gone:
+                raise RunMissingError(f"{self._folder}: what was mounted on {before.point} is gone; mount it again")
+        self._seen = mount or before
+        return mount
+
+
 class Export:
     """Looks at the export folder and at where results go.
 
-    A folder on which a share was seen once is away as long as no share is there: its mount point alone is an empty
-    folder of the local disk.
+    A folder on which something was mounted once is away as long as it is not.
 
     Attributes:
         is_share: whether others can write there without events on this machine.
@@ -43,8 +65,9 @@ class Export:
         self._runs: dict[str, Path] = {}
         self._places: dict[Path, _Place] = {}
         self._names: dict[Path, frozenset[str]] = {}
-        self._was_share = settings.mount == "share"
-        self.is_share = self._was_share
+        self._export_mount = _Mounted(self._folder)
+        self._results_mount = None if self._out is None else _Mounted(self._out)
+        self.is_share = settings.mount == "share"
         self.mount: Mount | None = None
 
     @property
@@ -56,23 +79,26 @@ class Export:
         """The run folders that are there now.
 
         Raises:
-            RunMissingError: the folder, or the share on it, is not there.
+            RunMissingError: the folder, the results' folder, or what was mounted on one of them is not there.
             RunUnreadableError: it cannot be listed.
         """
         self._names.clear()
-        self._look_at_mount()
+        self._look_at_mounts()
         # The same objects each time: a path is costly to make, and to compare, where 200 of them are asked for.
         return tuple(self._runs.setdefault(path, Path(path)) for path in find_run_paths(self._folder, self._glob))
 
-    def _look_at_mount(self) -> None:
-        real = Path(os.path.realpath(self._folder))
-        self.mount = mount_of(real, read_mounts())
-        if self._settings.mount == "local" or self.mount is None:
+    def _look_at_mounts(self) -> None:
+        if self._results_mount is not None:
+            self._results_mount.look()
+        if self._settings.mount == "local":
             return
-        is_network = self.mount.is_network
-        if self._was_share and not is_network and not (self._settings.mount == "share" and self.mount.point == real):
-            raise RunMissingError(f"{self._folder}: no share is mounted there; mount it")
-        self._was_share = self.is_share = is_network or self._settings.mount == "share"
+        mount = self.mount = self._export_mount.look()
+        is_network = mount is not None and mount.is_network
+        if self._settings.mount == "share":
+            if mount is not None and not is_network and mount.point != Path(os.path.realpath(self._folder)):
+                raise RunMissingError(f"{self._folder}: no share is mounted there; mount it")
+        else:
+            self.is_share = is_network
 
     def runs_of(self, paths: Iterable[str]) -> frozenset[Path]:
         """The run folders that `paths` lie in, as the profile's glob counts levels."""

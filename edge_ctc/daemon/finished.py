@@ -21,17 +21,23 @@ _REST = 10
 
 
 class Finished:
-    """What is remembered of such a run; its results and its files say the rest."""
+    """What is remembered of such a run, or of a folder that holds none; its results and its files say the rest.
 
-    def __init__(self, listing: Listing, settings: Settings, changed_at: float) -> None:
-        """Called as it was listed.
+    Attributes:
+        is_called: whether it has complete calls; else no image is in it.
+    """
+
+    def __init__(self, listing: Listing, settings: Settings, changed_at: float, *, is_called: bool = True) -> None:
+        """As it was listed.
 
         Args:
             listing: what its calls rest on.
             settings: how often it is looked at.
             changed_at: when a file last came or changed. For as long after as a quiet run takes to be over, all files
                 are looked at often: some instruments write a file once more. Monotonic seconds.
+            is_called: whether it has complete calls.
         """
+        self.is_called = is_called
         self._folder = listing.folder
         self._settings = settings
         self._fingerprint = fingerprint(listing)
@@ -55,7 +61,7 @@ class Finished:
         Raises:
             RunError: the run is gone or cannot be listed.
         """
-        self._looks_without = 0 if has_results else self._looks_without + 1
+        self._looks_without = 0 if has_results or not self.is_called else self._looks_without + 1
         if self._looks_without >= _LOOKS_TO_BELIEVE:
             return True
         is_due = is_hinted or now >= self._list_at

@@ -2,13 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from edge_ctc.cells import ImageFile
 from edge_ctc.classify import Step
 from edge_ctc.config import Settings
-from edge_ctc.daemon.settling import Settling
+from edge_ctc.daemon.settling import Rules, Settling
 from edge_ctc.exports.listing import Listing, list_files
 from edge_ctc.plan import Seen
 
@@ -24,15 +23,16 @@ class Growing:
         first_seen: monotonic seconds.
     """
 
-    def __init__(self, folder: Path, settings: Settings, matters: Callable[[str], bool], now: float) -> None:
+    def __init__(self, folder: Path, settings: Settings, rules: Rules, now: float) -> None:
         """It was not looked at yet."""
         self.pending = 0
         self.first_seen = now
         self._folder = folder
         self._settings = settings
-        self._settling = Settling(settings.settle_s, matters, now)
+        self._settling = Settling(settings.settle_s, rules, now)
         self._listing: Listing | None = None
         self._undecoded: dict[str, ImageFile] = {}
+        self._doubtful: frozenset[str] = frozenset()
         self._looked_at = -math.inf
         self._look_again_at = -math.inf
         self._stepped_at = -math.inf
@@ -66,7 +66,10 @@ class Growing:
         if now < self._look_again_at or not (is_hinted or now >= self.look_at):
             return
         began = time.monotonic()
-        listing = list_files(self._folder, self._settling.known)
+        known = self._settling.known
+        if self._doubtful:
+            known = {name: file for name, file in known.items() if name not in self._doubtful}
+        listing = list_files(self._folder, known)
         self._settling.look(listing, now)
         self._listing, self._looked_at = listing, now
         self._look_again_at = now + (1 + _REST) * (time.monotonic() - began)
@@ -82,7 +85,7 @@ class Growing:
         """Whether there is something to call, or the run may be over."""
         if not self._settling.holds_something:
             return False
-        if self.is_quiet(now):
+        if self.is_quiet:
             return True
         if self._settling.news == self._news_then:
             return False
@@ -93,13 +96,29 @@ class Growing:
         # It may be over, and then nobody waits longer; a run that pauses again and again was not over before either.
         return not self._paused_in_vain or now >= self._stepped_at + rest
 
-    def is_stalled(self, now: float) -> bool:
-        """Whether it is not over and does not grow."""
-        return self._settling.holds_something and now - self.changed_at >= self._settings.stalled_after_s
+    @property
+    def quiet_s(self) -> float:
+        """For how long, as far as was looked, it did not grow."""
+        return self._settling.quiet_s
 
-    def is_quiet(self, now: float) -> bool:
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it is not over and does not grow."""
+        return self.holds_something and self.quiet_s >= self._settings.stalled_after_s
+
+    @property
+    def is_quiet(self) -> bool:
         """Whether it did not grow for so long that it is taken for over."""
-        return now - self.changed_at >= self._settings.quiet_s
+        return self.quiet_s >= self._settings.quiet_s
+
+    @property
+    def listing(self) -> Listing | None:
+        """As it was last listed; None: never yet."""
+        return self._listing
+
+    def begin_anew(self, now: float) -> None:
+        """The share was away: whoever writes there may have been held up as long."""
+        self._settling.begin_anew(now)
 
     def seen(self, now: float) -> Seen:
         """The run as it is now; where it may be over, every file is asked for its size and time once more.
@@ -110,13 +129,13 @@ class Growing:
             RunError: it is gone or cannot be listed.
         """
         listing = self._listing
-        if listing is None or self._settling.has_settled(now) or self.is_quiet(now):
+        if listing is None or self._settling.has_settled(now) or self.is_quiet:
             listing = list_files(self._folder)
             self._settling.look(listing, now)
         known = self._settling.known
         undecoded = frozenset(name for name, file in self._undecoded.items() if known.get(name) == file)
         self._news_seen = self._settling.news
-        return Seen(listing, self._settling.unsettled, undecoded, self._settling.has_settled(now), self.is_quiet(now))
+        return Seen(listing, self._settling.unsettled, undecoded, self._settling.has_settled(now), self.is_quiet)
 
     def stepped(self, step: Step, began: float, took: float) -> None:
         """What came of the step that began at `began`, monotonic seconds, and took so many."""
@@ -125,4 +144,5 @@ class Growing:
         self._news_then = self._news_seen
         self._paused_in_vain = self._settling.has_settled(began)
         self._undecoded = {name: known[name] for name in step.undecoded if name in known}
+        self._doubtful = step.doubtful
         self._stepped_at, self._step_took = began + took, took

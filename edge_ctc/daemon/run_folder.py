@@ -94,35 +94,44 @@ class RunFolders:
             elif now - folder.absent_since > _FORGET_S:
                 del self._folders[path]
 
-    def try_all_again(self) -> None:
-        """What stood in the way may be gone: the share is back."""
+    def begin_anew(self, now: float) -> None:
+        """The share is back: what stood in the way may be gone, and nobody looked at what grows."""
         for folder in self._folders.values():
             folder.wait = None
+            if isinstance(folder.state, Growing):
+                folder.state.begin_anew(now)
 
     @property
-    def growing(self) -> int:
-        """How many are remembered file by file."""
-        return sum(isinstance(folder.state, Growing) for folder in self._folders.values())
+    def busy(self) -> int:
+        """How many are remembered file by file and go on: neither absent nor waiting, and with an image at least."""
+        return sum(
+            isinstance(one.state, Growing)
+            and one.state.holds_something
+            and one.wait is None
+            and one.absent_since is None
+            for one in self._folders.values()
+        )
 
-    def show(self, face: Face, now: float) -> None:
+    def show(self, face: Face) -> None:
         """Count them for whoever asks."""
         there = [folder for folder in self._folders.values() if folder.absent_since is None]
         growing = [folder.state for folder in there if isinstance(folder.state, Growing)]
-        face.runs = _counts(there, growing, now)
+        face.runs = _counts(there, growing)
         since = [one.oldest_since for one in growing if one.oldest_since is not None]
         face.oldest_since = min(since, default=None)
         face.waits = tuple(WaitFace(one.name, one.wait.reason, one.wait.since) for one in there if one.wait)
         face.verdicts = _totals(there)
 
 
-def _counts(there: Sequence[RunFolder], growing: Sequence[Growing], now: float) -> RunCounts:
+def _counts(there: Sequence[RunFolder], growing: Sequence[Growing]) -> RunCounts:
     with_files = [one for one in growing if one.holds_something]
+    finished = [folder.state.is_called for folder in there if isinstance(folder.state, Finished)]
     return RunCounts(
         growing=len(with_files),
-        stalled=sum(one.is_stalled(now) for one in with_files),
-        complete=sum(isinstance(folder.state, Finished) for folder in there),
+        stalled=sum(one.is_stalled for one in with_files),
+        complete=sum(finished),
         unchecked=sum(folder.state == "unchecked" for folder in there),
-        no_runs=len(growing) - len(with_files),
+        no_runs=len(growing) - len(with_files) + len(finished) - sum(finished),
     )
 
 

@@ -4,6 +4,7 @@ Nothing here touches the export folder, so that a share that hangs is a status a
 """
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -67,17 +68,19 @@ def watch(config: Path, building: Reporter, journal: Journal) -> None:
         with _failures_told(journal):
             with speaker.starting():
                 watcher.open()
-            _turn(watcher, speaker, signals.told_to_end())
+            _turn(watcher, speaker, signals)
         speaker.say_ended()
 
 
-def _turn(watcher: Watcher, speaker: "_Speaker", end: threading.Event) -> None:
+def _turn(watcher: Watcher, speaker: "_Speaker", signals: "_Signals") -> None:
     """Let the loop turn in its own thread, and speak for it, until one of both ends. Raises what ended the loop."""
+    signals.wait_from_now_on()
     loop = ThreadPoolExecutor(1, "loop").submit(watcher.run)
     speaker.begin_beating()
-    while not (loop.done() or end.is_set()):
+    is_told = False
+    while not (loop.done() or is_told):
         speaker.tick()
-        end.wait(speaker.tick_s)
+        is_told = signals.came_within(speaker.tick_s)
     if not loop.done():
         speaker.say_ending()
         watcher.end()
@@ -105,21 +108,29 @@ def _engine_setting(settings: Settings) -> EngineSetting:
 
 
 class _Signals:
-    """SIGTERM and SIGINT: at the start they end the process with 0, even a compiler; later they set an event."""
+    """SIGTERM and SIGINT: at the start they end the process with 0, even a compiler; later they are waited for."""
 
     def __init__(self) -> None:
-        self._end: threading.Event | None = None
-        self._was_told = False
+        # Not an Event: a signal that arrives inside its wait() would wait for that wait's own lock, for ever.
+        self._came: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_waited_for = self._was_told = False
         self._former: dict[int, Any] = {}
 
-    def told_to_end(self) -> threading.Event:
-        """From now on, the event that they set."""
-        self._end = threading.Event()
-        return self._end
+    def wait_from_now_on(self) -> None:
+        """They interrupt nothing any more."""
+        self._is_waited_for = True
+
+    def came_within(self, seconds: float) -> bool:
+        """Wait for one, for so long at most."""
+        try:
+            self._came.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        return True
 
     def _received(self, *_: object) -> None:
-        if self._end is not None:
-            self._end.set()
+        if self._is_waited_for:
+            self._came.put(None)
             return
         self._was_told = True
         sys.exit(_DONE)

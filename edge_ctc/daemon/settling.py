@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from edge_ctc.cells import ImageFile
 from edge_ctc.exports.listing import Listing
 
+_LONGEST_GAP_S = 5.0
+"""Between two looks; of a longer one the rest was not seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Arriving:
@@ -14,6 +17,19 @@ class _Arriving:
 
     file: ImageFile
     since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a file's name tells.
+
+    Attributes:
+        matters: whether calls may rest on the file; the others are not looked at.
+        may_be_empty: whether it is whole without a byte in it, as a sentinel is.
+    """
+
+    matters: Callable[[str], bool]
+    may_be_empty: Callable[[str], bool]
 
 
 class Settling:
@@ -28,16 +44,18 @@ class Settling:
         changed_at: when a file last came or changed; monotonic seconds.
     """
 
-    def __init__(self, settle_s: float, matters: Callable[[str], bool], now: float) -> None:
+    def __init__(self, settle_s: float, rules: "Rules", now: float) -> None:
         """Nothing was looked at yet.
 
         Args:
             settle_s: how long a file must stay the same.
-            matters: tells of a name whether calls may rest on the file; the others are not looked at.
+            rules: what a file's name tells.
             now: monotonic seconds.
         """
         self._settle_s = settle_s
-        self._matters = matters
+        self._rules = rules
+        self._looked_at = now
+        self._quiet_s = 0.0
         self._arriving: dict[str, _Arriving] = {}
         self._others: set[str] = set()
         self.known: dict[str, ImageFile] = {}
@@ -46,13 +64,14 @@ class Settling:
 
     def look(self, listing: Listing, now: float) -> None:
         """Compare with the look before; a file that the listing took over from `known` costs next to nothing."""
+        changed_before = self.changed_at
         there = 0
         for file in listing.files:
             name = file.name
             if self.known.get(name) is file:
                 there += 1
             elif name not in self._others:
-                if name in self.known or name in self._arriving or self._matters(name):
+                if name in self.known or name in self._arriving or self._rules.matters(name):
                     there += 1
                     self._compare(file, now)
                 else:
@@ -62,6 +81,21 @@ class Settling:
             self.changed_at = now
             self.news += 1
             self._forget_vanished(listing)
+        # Time in which nobody looked says nothing of the run.
+        passed = min(now - self._looked_at, _LONGEST_GAP_S)
+        self._quiet_s = 0.0 if self.changed_at != changed_before else self._quiet_s + passed
+        self._looked_at = now
+
+    def begin_anew(self, now: float) -> None:
+        """Nothing can be said of what happened since the last look: what is not ready yet begins to settle now."""
+        self.changed_at = self._looked_at = now
+        self._quiet_s = 0.0
+        self._arriving = {name: _Arriving(one.file, now) for name, one in self._arriving.items()}
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long, as far as was looked, nothing came, changed or went."""
+        return self._quiet_s
 
     def _compare(self, file: ImageFile, now: float) -> None:
         known = self.known.get(file.name)
@@ -72,10 +106,13 @@ class Settling:
             self.known.pop(file.name, None)
             self._arriving[file.name] = _Arriving(file, now)
             self.changed_at = now
-        elif file.size and now - before.since >= self._settle_s:
+        elif self._may_be_ready(file) and now - before.since >= self._settle_s:
             del self._arriving[file.name]
             self.known[file.name] = file
             self.news += 1
+
+    def _may_be_ready(self, file: ImageFile) -> bool:
+        return file.size > 0 or self._rules.may_be_empty(file.name)
 
     def _forget_vanished(self, listing: Listing) -> None:
         names = {file.name for file in listing.files}
@@ -105,7 +142,8 @@ class Settling:
     @property
     def next_at(self) -> float | None:
         """When the next file may be ready, at the earliest; monotonic seconds."""
-        return min((one.since + self._settle_s for one in self._arriving.values() if one.file.size), default=None)
+        since = (one.since for one in self._arriving.values() if self._may_be_ready(one.file))
+        return min((one + self._settle_s for one in since), default=None)
 
 
 def _is_same(then: ImageFile, now: ImageFile) -> bool:

@@ -24,8 +24,8 @@ from edge_ctc.errors import ResultsHeldError, RunError
 from edge_ctc.models import OpenModels
 from edge_ctc.results.commit import utc_now
 
-_MOST_GROWING = 64
-"""Runs whose files are remembered at the same time; the others wait for their turn."""
+_MOST_BUSY = 64
+"""Runs that grow and whose files are remembered at the same time; the others wait until one is over or waits."""
 _CHECKING_S = 0.25
 """How long a turn goes on checking runs that were there before; new ones must not wait for an archive."""
 _SHORTEST_PAUSE_S = 0.1
@@ -118,10 +118,10 @@ class Watcher:
         self._check_some(present)
         due = self._most_urgent(present)
         self.face.looking_since = None
-        self._folders.show(self.face, now)
+        self._folders.show(self.face)
         if due is not None:
             self._work.step(due)
-            self._folders.show(self.face, time.monotonic())
+            self._folders.show(self.face)
             return now  # more may be due, and what came meanwhile is looked at first
         if now >= self._canary_at:
             self._ask_reference_cells()
@@ -141,7 +141,7 @@ class Watcher:
         if self.face.away is not None:
             self._journal.share_back(now - self.face.away.since)
             self.face.away = None
-            self._folders.try_all_again()
+            self._folders.begin_anew(now)
         self.face.last_look_at_utc = utc_now()
         return self._folders.present(paths, now)
 
@@ -169,7 +169,7 @@ class Watcher:
         unchecked.sort(key=lambda folder: self._export.may_have_results(folder.path))
         began = time.monotonic()
         for folder in unchecked:
-            if self._folders.growing >= _MOST_GROWING or self._stop.is_set():
+            if self._folders.busy >= _MOST_BUSY or self._stop.is_set():
                 return
             self._work.check(folder)
             if time.monotonic() - began > _CHECKING_S:
@@ -188,7 +188,7 @@ class Watcher:
         return min(due, key=lambda one: one[:2])[2] if due else None
 
     def _next_turn(self, present: Sequence[RunFolder], now: float) -> float:
-        has_room = self._folders.growing < _MOST_GROWING
+        has_room = self._folders.busy < _MOST_BUSY
         if has_room and any(folder.state == "unchecked" and folder.may_try(now) for folder in present):
             return now
         due = [folder.state.look_at for folder in present if isinstance(folder.state, Growing)]

@@ -16,16 +16,17 @@ from edge_ctc.daemon.journal import RunJournal
 from edge_ctc.daemon.last_work import LastWork
 from edge_ctc.daemon.reasons import reason_of
 from edge_ctc.daemon.run_folder import RunFolder
+from edge_ctc.daemon.settling import Rules
 from edge_ctc.daemon.sole_hold import SoleHold
 from edge_ctc.daemon.status import RunSummary
 from edge_ctc.errors import NotARunError, ResultsError, RunError, RunMissingError
 from edge_ctc.exports.listing import list_files
-from edge_ctc.exports.runs import rests_on
+from edge_ctc.exports.runs import is_sentinel, rests_on
 from edge_ctc.models import OpenModels
 from edge_ctc.plan import Plan, Request
 from edge_ctc.results.manifest import Manifest
 
-_NOTHING = Step(None, "unchanged", 0, frozenset(), None)
+_NOTHING = Step(None, "unchanged", is_done=False, pending=0)
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -50,7 +51,8 @@ class Work:
         self._checked, self._settings = checked, checked.settings
         self._models, self._export, self._hold = models, export, hold
         self._face, self._journal, self._last, self._stop = face, journal, last, stop
-        self._matters: Callable[[str], bool] = rests_on(checked.profile.profile)
+        profile = checked.profile.profile
+        self._rules = Rules(rests_on(profile), lambda name: is_sentinel(name, profile))
 
     def check(self, folder: RunFolder) -> None:
         """Find out of an unchecked folder whether anything is owed."""
@@ -80,15 +82,17 @@ class Work:
         state = folder.state
         if isinstance(state, Growing):
             state.look(now, is_hinted=is_hinted)
-            if state.is_stalled(now) and folder.wait is None:
-                self._journal.stalls(folder.name, state.pending, now - state.changed_at)
+            if state.is_stalled and folder.wait is None:
+                self._journal.stalls(folder.name, state.pending, state.quiet_s)
+            if state.is_quiet and not state.holds_something and state.listing is not None:
+                folder.state = Finished(state.listing, self._settings, now - self._settings.quiet_s, is_called=False)
         elif isinstance(state, Finished):
             has_results = self._export.has_results(folder.path)
             if state.owes_work(now, has_results=has_results, is_hinted=is_hinted):
                 self._let_grow(folder, now)
 
     def _let_grow(self, folder: RunFolder, now: float) -> None:
-        folder.state = Growing(folder.path, self._settings, self._matters, now)
+        folder.state = Growing(folder.path, self._settings, self._rules, now)
         folder.state.look(now, is_hinted=True)
 
     def step(self, folder: RunFolder) -> None:
@@ -121,7 +125,7 @@ class Work:
         growing.stepped(step, began, time.monotonic() - began)
         if step.manifest is not None:
             folder.verdicts = step.manifest.verdicts
-            if step.manifest.run_state == "complete":
+            if step.is_done:
                 folder.state = Finished(seen.listing, self._settings, growing.changed_at)
                 self._remember(folder, step.manifest)
                 if step.state == "called":

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_ctc.daemon.settling import Settling
+from edge_ctc.daemon.settling import Settling, fingerprint
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.exports.runs import rests_on
@@ -80,7 +80,7 @@ class Idle:
         checked_s: from READY until it has looked into every run.
         new_s: from the last byte of a run of 100 cells that comes meanwhile to its calls.
         percent: of one core, several times over, when it has come to rest.
-        recheck_s: processor seconds for one look at all files of all runs.
+        recheck_s: processor seconds for one look at all files of all runs, by fifty of them.
         rss_mb: then.
         listening: sockets on which somebody could connect.
     """
@@ -104,18 +104,26 @@ def idle(folder: Path, checkpoint: Path, runs: int, seconds: tuple[float, ...], 
             new = scanner.whole(exports / "new", 100)
             new_s = daemon.until_called(new)
             daemon.until(lambda: daemon.counted("complete") == runs + 1, "all runs looked into", 400)
-            checked, checked_at = daemon.use(), time.monotonic()
+            checked_at = time.monotonic()
             daemon.until_rests()
-            rested = daemon.use()
             percent = tuple(after.share_since(before) for before, after in map(daemon.use_over, seconds))
             return Idle(
                 checked_at - (daemon.ready_at or 0.0),
                 new_s,
                 percent,
-                rested.cpu_s - checked.cpu_s,
+                runs * _look_at_all_files_s(exports),
                 daemon.use().rss_mb,
                 tuple(daemon.listening()),
             )
+
+
+def _look_at_all_files_s(exports: Path) -> float:
+    """Of one run."""
+    sample = sorted(exports.glob("archive-*/"))[:50]
+    began = time.process_time()
+    for run in sample:
+        fingerprint(list_files(run))
+    return (time.process_time() - began) / len(sample)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.checkpoints import write_checkpoint
-from tests.system.daemon import Process, forked
+from tests.system.processes import Process, forked
 from tests.system.promises import Verdicts, verdicts_of
 
 CELLS = 20

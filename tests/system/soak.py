@@ -133,15 +133,16 @@ def _report(parts: list[Part], arguments: list[str]) -> str:
         "",
         f"Written by `python -m tests.system.soak {' '.join(arguments)}`".rstrip()
         + f" at commit {commit.stdout.strip()}.",
-        "After each trial: every cell exactly one row, sums that close, the bytes called are the last bytes on the disk,",
+        "After each trial: every cell exactly one row, sums that close, the bytes called are the last bytes on disk,",
         "the verdicts of an undisturbed run, nothing left over (`tests/system/promises.py`).",
         "",
         "| part | done | trials | promises not kept | seconds |",
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {part.name} | {part.tally.kills} {part.unit} | {part.tally.trials} | {len(part.tally.faults)} | {part.seconds:.0f} |"
+        f"| {part.name} | {done.kills} {part.unit} | {done.trials} | {len(done.faults)} | {part.seconds:.0f} |"
         for part in parts
+        for done in (part.tally,)
     ]
     for part in parts:
         lines += ["", f"## {part.name}", "", "| where it landed | how often |", "|---|---|"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.system.daemon import AT_ONCE, How, Process, forked, said_of, wait_stopped
+from tests.system.processes import AT_ONCE, How, Process, forked, said_of, wait_stopped
 from tests.system.promises import broken, litter, mixed
 from tests.system.scans import Archive, Scan
 

@@ -4,73 +4,21 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.system.arrivals import OLD, WAYS, Way, append, write_at
 from tests.system.daemon import Daemon, Site, make_site
 from tests.system.promises import Witness, broken, calls_of, committed, is_complete, litter, manifest_path, verdicts_of
 from tests.system.scans import Archive, Scan
 from tests.system.tools import missing
 
 pytestmark = pytest.mark.timeout(300)
-_OLD = 1_000_000_000
 _PAUSE_S = 0.25
 """Between two steps of a file: less than the settling time, as of a scanner at work."""
 _SETTLE_S = 0.8
-
-Steps = Sequence[Callable[[], object]]
-"""How one file comes to be, in time."""
-Way = Callable[[Path, bytes], Steps]
-
-
-def half_written(path: Path, content: bytes) -> Steps:
-    return [partial(_append, path, part) for part in _parts(content, 4)]
-
-
-def preallocated_by_truncate(path: Path, content: bytes) -> Steps:
-    size = len(content)
-    return [partial(_make_room, path, partial(os.truncate, path, size)), *_in_place(path, content)]
-
-
-def preallocated_by_fallocate(path: Path, content: bytes) -> Steps:
-    return [partial(_make_room, path, partial(_allocate, path, len(content))), *_in_place(path, content)]
-
-
-def temporary_and_renamed(path: Path, content: bytes) -> Steps:
-    temporary = path.with_name(f"~{path.name}.tmp")
-    return [*(partial(_append, temporary, part) for part in _parts(content, 3)), partial(temporary.rename, path)]
-
-
-def with_an_old_time(path: Path, content: bytes) -> Steps:
-    return [partial(_append, path, part, _OLD) for part in _parts(content, 4)]
-
-
-def of_its_full_size_and_an_old_time_at_the_end(path: Path, content: bytes) -> Steps:
-    return [*preallocated_by_truncate(path, content), partial(os.utime, path, (_OLD, _OLD))]
-
-
-def last_bytes_first(path: Path, content: bytes) -> Steps:
-    half = len(content) // 2
-    return [partial(_write_at, path, half, content[half:]), partial(_write_at, path, 0, content[:half])]
-
-
-def empty_for_long(path: Path, content: bytes) -> Steps:
-    return [path.touch, *[_nothing] * 6, partial(_append, path, content)]
-
-
-WAYS: Sequence[Way] = (
-    half_written,
-    preallocated_by_truncate,
-    preallocated_by_fallocate,
-    temporary_and_renamed,
-    with_an_old_time,
-    of_its_full_size_and_an_old_time_at_the_end,
-    last_bytes_first,
-    empty_for_long,
-)
 
 
 @pytest.fixture
@@ -106,7 +54,7 @@ def test_a_file_is_called_from_its_last_bytes_alone(site: Site, scan: Scan, way:
                     step()
                 _watch_for(_PAUSE_S, witness)
             _watch_for(1.5 * _SETTLE_S, witness)
-        _append(run / "cells.csv", (scan.run / "cells.csv").read_bytes())
+        append(run / "cells.csv", (scan.run / "cells.csv").read_bytes())
         assert_called(site, scan, daemon, witness)
     assert witness.looks > 0
 
@@ -122,7 +70,7 @@ def test_a_torn_image_waits_longer_than_it_settles(site: Site, scan: Scan) -> No
         _watch_for(3 * _SETTLE_S, witness)
         assert "0003" not in verdicts_of(run)
         torn.write_bytes(content)
-        _append(run / "cells.csv", (scan.run / "cells.csv").read_bytes())
+        append(run / "cells.csv", (scan.run / "cells.csv").read_bytes())
         assert_called(site, scan, daemon, witness)
 
 
@@ -132,10 +80,10 @@ def test_an_image_written_anew_while_the_run_grows_is_called_again(site: Site, s
         daemon.wait_for(lambda: manifest_path(run).exists() and "0003" in verdicts_of(run), "partial calls")
         image, other = run / "Images" / "0003_PE.tif", run / "Images" / "0004_PE.tif"
         first = image.read_bytes()
-        _write_at(image, 0, other.read_bytes())
+        write_at(image, 0, other.read_bytes())
         _watch_for(3 * _SETTLE_S, Witness(run))
-        _write_at(image, 0, first)
-        _append(run / "cells.csv", (scan.run / "cells.csv").read_bytes())
+        write_at(image, 0, first)
+        append(run / "cells.csv", (scan.run / "cells.csv").read_bytes())
         assert_called(site, scan, daemon, Witness(run))
 
 
@@ -145,12 +93,12 @@ def test_an_image_written_anew_under_its_old_time_is_noticed_at_the_runs_end(sit
     image = run / "Images" / "0003_PE.tif"
     last = image.read_bytes()
     image.write_bytes((run / "Images" / "0004_PE.tif").read_bytes())
-    os.utime(image, (_OLD, _OLD))
+    os.utime(image, (OLD, OLD))
     with site.fork() as daemon:
         daemon.wait_for(lambda: manifest_path(run).exists() and "0003" in verdicts_of(run), "partial calls")
         image.write_bytes(last)
-        os.utime(image, (_OLD, _OLD))
-        _append(run / "cells.csv", (scan.run / "cells.csv").read_bytes())
+        os.utime(image, (OLD, OLD))
+        append(run / "cells.csv", (scan.run / "cells.csv").read_bytes())
         daemon.wait_for(lambda: is_complete(run), "complete calls", 30)
         daemon.stop()
     assert broken(run, scan.expected) + litter(site.exports) == []
@@ -162,7 +110,7 @@ def test_an_image_written_anew_after_the_run_was_over_makes_a_new_generation(sit
         daemon.wait_for(lambda: is_complete(run), "complete calls")
         before, former = calls_of(run).read_bytes(), committed(run)
         image = run / "Images" / "0003_PE.tif"
-        _write_at(image, 0, image.read_bytes())
+        write_at(image, 0, image.read_bytes())
         daemon.wait_for(lambda: committed(run) not in (None, former), "new calls", 30)
         daemon.stop()
     assert broken(run, scan.expected, superseded=1) + litter(site.exports) == []
@@ -198,7 +146,7 @@ def test_a_file_that_its_writer_holds_for_itself_is_waited_for(site: Site, scan:
 def _assert_held_then_called(site: Site, scan: Scan, daemon: Daemon, give_up: Callable[[], object]) -> None:
     """The daemon stays, says what it waits for, calls no complete run; then, within 10 s, it does."""
     run = site.exports / "run"
-    daemon.wait_for(lambda: "0003_PE.tif" in str(site.status().get("waits")), "wait in its status", 15)
+    daemon.wait_for(lambda: "cannot be read" in str(site.status().get("waits")), "wait in its status", 15)
     assert not is_complete(run)
     give_up()
     daemon.wait_for(lambda: is_complete(run), "complete calls", 10)
@@ -210,45 +158,3 @@ def _watch_for(seconds: float, witness: Witness) -> None:
     while time.monotonic() < end:
         witness.look()
         time.sleep(0.01)
-
-
-def _parts(content: bytes, number: int) -> list[bytes]:
-    size = -(-len(content) // number)
-    return [content[start : start + size] for start in range(0, len(content), size)]
-
-
-def _in_place(path: Path, content: bytes) -> Steps:
-    half = len(content) // 2
-    return [partial(_write_at, path, 0, content[:half]), partial(_write_at, path, half, content[half:])]
-
-
-def _append(path: Path, content: bytes, mtime: int | None = None) -> None:
-    with path.open("ab") as file:
-        file.write(content)
-    if mtime is not None:
-        os.utime(path, (mtime, mtime))
-
-
-def _write_at(path: Path, offset: int, content: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
-    try:
-        os.pwrite(handle, content, offset)
-    finally:
-        os.close(handle)
-
-
-def _make_room(path: Path, size: Callable[[], object]) -> None:
-    path.touch()
-    size()
-
-
-def _allocate(path: Path, size: int) -> None:
-    handle = os.open(path, os.O_WRONLY)
-    try:
-        os.posix_fallocate(handle, 0, size)
-    finally:
-        os.close(handle)
-
-
-def _nothing() -> None:
-    """A step in which nothing happens."""

@@ -49,13 +49,7 @@ def _finished(daemon: Daemon, exports: Path, cases: list[Case]) -> list[str]:
     callable_ = [case for case in cases if not case.error and not (exports / case.name).is_symlink()]
     missing = {case.name for case in callable_}
     with contextlib.suppress(AssertionError):
-        daemon.wait_for(
-            lambda: (
-                not missing.difference_update({name for name in missing if is_complete(exports / name)}) and not missing
-            ),
-            "all runs complete",
-            _PATIENCE_S,
-        )
+        daemon.wait_for(lambda: not _still_missing(exports, missing), "all runs complete", _PATIENCE_S)
     assert daemon.ended(0) is None, daemon.tail()
     assert missing == set(), daemon.site.status()["waits"]
     found = [

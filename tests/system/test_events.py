@@ -111,8 +111,8 @@ def test_a_queue_of_events_that_overflows_hides_no_run(watched: Watched, archive
     watched.write("before", archive.scan(1))
     watched.wait_called("before", LATER_S)
     flooded = watched.exports / "flood"
-    flooded.mkdir()
     before = watches(watched.daemon.pid)
+    flooded.mkdir()
     watched.daemon.wait_for(lambda: watches(watched.daemon.pid) > before, "watch of the new folder")
     # While it stands still nobody takes events from the queue: those of the run come after the last that fits in.
     watched.daemon.send(signal.SIGSTOP)

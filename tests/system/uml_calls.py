@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_ctc import durable
-from edge_ctc.errors import ResultsError
+from edge_ctc.errors import ResultsError, ResultsHeldError
 from tests.system.uml import MARK
 from tests.system.uml_servers import Server, Smb, cable_in, cable_out, held_by_another_client, tool
 
@@ -28,6 +28,8 @@ def outcome(call: Callable[[], object]) -> dict[str, object]:
         said = "done"
     except OSError as error:
         said = errno.errorcode.get(error.errno or 0, str(error))
+    except ResultsHeldError:
+        said = "held by another edge-ctc, and said so"
     except ResultsError as error:
         cause = error.__cause__
         said = errno.errorcode.get(cause.errno or 0, "?") if isinstance(cause, OSError) else str(error)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.system.daemon import Daemon, How, Site, forked, make_site, wait_stopped
+from tests.system.daemon import Daemon, Site, make_site
 from tests.system.pointfs import Change, Mounted
+from tests.system.processes import How, forked, wait_stopped
 from tests.system.promises import broken, committed, litter, mixed
 from tests.system.scans import Archive
 from tests.system.sweep import Fault
