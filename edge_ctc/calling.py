@@ -12,7 +12,7 @@ from edge_ctc.exports.run_table import RunTable
 from edge_ctc.images.files import read_file
 from edge_ctc.models import OpenModels
 from edge_ctc.parity import Parity
-from edge_ctc.pipeline import Reader, evaluate
+from edge_ctc.pipeline import OF_ONE_FILE, Reader, evaluate
 from edge_ctc.plan import Plan
 from edge_ctc.results.calls import ranked
 from edge_ctc.results.commit import Former, commit, try_room, utc_now
@@ -78,11 +78,16 @@ class Calling:
         """Those that have no row."""
         return [cell for cell in cells if cell.cell_id not in self.rows]
 
-    def read_again(self) -> None:
-        """Rows that were made while the run grew stand only if their files still hold the same bytes."""
+    def read_again(self, reporter: Reporter) -> None:
+        """Rows that were made while the run grew stand only if their files still hold the same bytes.
+
+        Raises:
+            RunUnreadableError: disk or share failed, not one file alone.
+        """
         if self._former is None or self._former.run_state == "complete":
             return
         for cell_id, row in list(self.rows.items()):
+            reporter.advanced(0)
             if not all(_holds_same_bytes(self._plan.run.folder, file) for file in present_files(row)):
                 del self.rows[cell_id]
         self._reused = len(self.rows)
@@ -140,6 +145,9 @@ def _holds_same_bytes(folder: Path, file: InputFile) -> bool:
         content = read_file(folder, ImageFile(file.name, file.size, file.mtime_ns))
     except ImageError:
         return True
-    except RunUnreadableError:
+    except RunUnreadableError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno not in OF_ONE_FILE:
+            raise
         return False
     return hashlib.sha256(content).hexdigest() == file.sha256

@@ -5,7 +5,7 @@ from typing import Literal
 
 from edge_ctc import durable
 from edge_ctc.calling import Calling, Reporter
-from edge_ctc.errors import NotARunError, RunUnreadableError
+from edge_ctc.errors import CalledByAnotherError, NotARunError, RunUnreadableError
 from edge_ctc.exports.completeness import says_it_is_over
 from edge_ctc.exports.listing import Listing
 from edge_ctc.exports.run_table import RunTable, read_run_table
@@ -83,7 +83,7 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
             return Outcome(plan.place, found.manifest, "unchanged", vanished(plan, found.manifest))
         _tell_if_another_called(plan, found.manifest, reporter)
         calling = Calling(plan, read_run_table(plan.run, plan.profile.profile), found)
-        calling.read_again()
+        calling.read_again(reporter)
         calling.compute(calling.cells, _cell_reader(plan), models, reporter)
         manifest = calling.commit(is_over=True)
         return Outcome(plan.place, manifest, "called", vanished(plan, manifest))
@@ -104,19 +104,23 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     former = found.manifest
     if former is not None and is_unchanged(plan, former):
         return Step(former, "unchanged", is_done=True, pending=0)
+    if former is not None:
+        _refuse_to_lose_rows(plan, former, seen)
     table = _table_as_seen(plan, seen)
     is_over = seen.is_quiet or _says_it_is_over(plan, table, seen)
     calling = Calling(plan, table, found)
     reader = GrowingReader(_cell_reader(plan))
     ready = calling.cells
     if is_over:
-        calling.read_again()
+        calling.read_again(reporter)
     else:
         ready = [cell for cell in plan.cells if reader.is_ready(cell, seen.unsettled, seen.undecoded)]
         if not calling.owed(ready):
             return Step(former, "unchanged", is_done=False, pending=calling.pending, undecoded=seen.undecoded)
     reporter.planned(plan)
     _tell_if_another_called(plan, former, reporter)
+    # What was read in vain comes last: what lies behind it gets its turn.
+    ready = sorted(ready, key=lambda cell: any(file.name in seen.doubtful for file in cell.files))
     calling.compute(ready, reader, models, reporter)
     unread = calling.take_back(reader.unreadable.keys() | reader.changed)
     undecoded = seen.undecoded if is_over else seen.undecoded | calling.take_back(calling.problems)
@@ -146,6 +150,12 @@ def finished_before(request: Request, listing: Listing, models: OpenModels) -> M
     return manifest if is_unchanged(plan, manifest) else None
 
 
+def complete_calls(place: ResultPlace) -> Manifest | None:
+    """The manifest of complete calls that stand there, whatever became of the run. Raises ResultsError."""
+    manifest = read_committed(place)
+    return manifest if manifest is not None and manifest.run_state == "complete" else None
+
+
 def _former(plan: Plan, reporter: Reporter) -> Former:
     found = read_mended(plan.place)
     if found.edited is not None:
@@ -153,6 +163,18 @@ def _former(plan: Plan, reporter: Reporter) -> Former:
     if found.manifest is not None:
         check_same_run(plan, found.manifest)
     return found
+
+
+def _refuse_to_lose_rows(plan: Plan, former: Manifest, seen: Seen) -> None:
+    """Rows of another model are made anew when a file comes; of cells whose images are gone they could not be."""
+    if former.run_state != "complete" or is_same_model(plan, former):
+        return
+    there = {file.name for file in seen.listing.files}
+    if any(file.name not in there for file in former.inputs):
+        raise CalledByAnotherError(
+            f"{plan.place.manifest}: another checkpoint, profile, engine or version called this run, some images "
+            "are gone since, and others came; put the images back, or call it with classify-run"
+        )
 
 
 def _tell_if_another_called(plan: Plan, former: Manifest | None, reporter: Reporter) -> None:
@@ -177,7 +199,7 @@ def _table_as_seen(plan: Plan, seen: Seen) -> RunTable:
 
 
 def _says_it_is_over(plan: Plan, table: RunTable, seen: Seen) -> bool:
-    if not seen.has_settled:
+    if not seen.may_be_over:
         return False
     wanted = plan.checkpoint.input.channel_names
     return says_it_is_over(seen.listing, plan.run.cells, table, plan.profile.profile, wanted)

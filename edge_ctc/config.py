@@ -81,7 +81,7 @@ class Settings(StrictModel):
     partial_every_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     recheck_every_min: Annotated[float, Field(ge=0.1, le=10_080)] = 60.0
     canary_every_min: Annotated[float, Field(ge=0.1, le=1440)] = 10.0
-    answer_within_s: Annotated[float, Field(ge=1, le=600)] = 10.0
+    answer_within_s: Annotated[float, Field(ge=1, le=600)] = 5.0
     batch_within_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
 
     @field_validator("quiet_s")

@@ -14,6 +14,7 @@ EdgeCtcError
 │   ├── RunMissingError    the folder is not there
 │   ├── NotARunError       the folder is there and holds no run that a profile accounts for
 │   ├── RunUnreadableError the disk or share failed while the run was read: try again later
+│   ├── CalledByAnotherError another model called it, and not every row could be made anew
 │   ├── ResultsHeldError   another process writes results there: try again later
 │   └── ResultsError       the results cannot be written where they belong
 └── ImageError             this cell gets a row that says NOT_EVALUABLE and why
@@ -74,6 +75,10 @@ class NotARunError(RunError):
 
 class RunUnreadableError(RunError):
     """The disk failed, or a file changed, while the run was read. Never a row: the data may be fine."""
+
+
+class CalledByAnotherError(RunError):
+    """Another model called the run, and calling it anew would lose rows of cells whose images are gone."""
 
 
 class ResultsHeldError(RunError):

@@ -24,7 +24,8 @@ from edge_ctc.preprocess import Counts, InputSpec, prepare
 from edge_ctc.quality import flags_of
 
 _UNREADABLE_IN_A_ROW = 3
-_OF_ONE_FILE: Final = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP, errno.ETXTBSY})
+OF_ONE_FILE: Final = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP, errno.ETXTBSY})
+"""What the system says of one file that is held, closed or gone; anything else may be said of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class GrowingReader:
     def __init__(self, reader: CellReader) -> None:
         """Reads as `reader` does."""
         self._reader = reader
-        self._in_a_row = 0
+        self._in_a_row: list[RunUnreadableError] = []
         self.unreadable: dict[str, RunUnreadableError] = {}
         self.changed: set[str] = set()
 
@@ -165,25 +166,29 @@ class GrowingReader:
         return not all(file.name in undecoded for file in cell.files)
 
     def read(self, cell: Cell, out: NDArray[np.float32]) -> Evidence:
-        """As `CellReader.read`, but for one cell that cannot be read.
+        """As `CellReader.read`, but that nothing is raised for a cell that cannot be read.
 
-        Raises:
-            RunUnreadableError: several in a row could not: it is the disk or share.
+        After several in a row it is the disk or share that fails, and the others are not tried: each could take long.
         """
+        if len(self._in_a_row) >= _UNREADABLE_IN_A_ROW:
+            return self._left(cell, out, self._in_a_row[-1])
         try:
             evidence = self._reader.read(cell, out)
         except RunUnreadableError as error:
-            if isinstance(error.__cause__, OSError):
-                self._in_a_row += error.__cause__.errno not in _OF_ONE_FILE
-                if self._in_a_row >= _UNREADABLE_IN_A_ROW:
-                    raise
-                self.unreadable[cell.cell_id] = error
-            else:
-                self.changed.add(cell.cell_id)
-            out.fill(0)
-            return Evidence(cell, (None,) * len(cell.files), (), (), str(error), ())
-        self._in_a_row = 0
+            return self._left(cell, out, error)
+        self._in_a_row.clear()
         return evidence
+
+    def _left(self, cell: Cell, out: NDArray[np.float32], error: RunUnreadableError) -> Evidence:
+        cause = error.__cause__
+        if isinstance(cause, OSError):
+            self.unreadable[cell.cell_id] = error
+            if cause.errno not in OF_ONE_FILE:
+                self._in_a_row.append(error)
+        else:
+            self.changed.add(cell.cell_id)
+        out.fill(0)
+        return Evidence(cell, (None,) * len(cell.files), (), (), str(error), ())
 
 
 def _in_focus(planes: Sequence[Counts]) -> Counts:

@@ -54,14 +54,16 @@ class Seen:
         listing: of this moment.
         unsettled: names of files that may still be written to.
         undecoded: names of files that no image came of when they were read as they are now.
-        has_settled: no file may still be written to, and none went just now.
+        doubtful: names of files of cells that were read in vain; they are read after the others.
+        may_be_over: no file may still be written to, none went just now, and the run's own word for its end counts.
         is_quiet: for so long nothing was added or changed that the run counts as complete, whatever its table says.
     """
 
     listing: Listing
     unsettled: frozenset[str]
     undecoded: frozenset[str]
-    has_settled: bool
+    doubtful: frozenset[str]
+    may_be_over: bool
     is_quiet: bool
 
 

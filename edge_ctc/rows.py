@@ -192,8 +192,8 @@ def reusable(plan: Plan, former: Manifest | None, table: RunTable) -> dict[str, 
     known = {file.name: file for file in former.inputs}
     cells = {cell.cell_id.casefold(): cell for cell in plan.cells}
     calls = [call for call in read_calls(plan.place.calls) if call.image_files or not table.rows]
-    rows = ((call, _former_row(call, cells.get(call.cell_id.casefold()), known)) for call in calls)
-    return {call.cell_id: row for call, row in rows if row is not None}
+    rows = (_former_row(call, cells.get(call.cell_id.casefold()), known) for call in calls)
+    return {row.call.cell_id: row for row in rows if row is not None}
 
 
 def _former_row(call: Call, cell: Cell | None, known: dict[str, InputFile]) -> Row | None:
@@ -203,6 +203,9 @@ def _former_row(call: Call, cell: Cell | None, known: dict[str, InputFile]) -> R
         return None
     if any(not is_same_file(present[file.name], file) for file in inputs if file.name in present):
         return None
+    if cell is not None and cell.cell_id != call.cell_id:
+        # The file is gone whose spelling it was; the cell goes by that of the next.
+        call = replace(call, cell_id=cell.cell_id)
     return Row(call, tuple(file if file.name in present else replace(file, state="gone") for file in inputs))
 
 

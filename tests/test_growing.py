@@ -140,15 +140,18 @@ def test_a_file_that_is_held_or_gone_keeps_its_cell_waiting_however_many_there_a
         assert not out.any()
 
 
-def test_several_in_a_row_that_the_disk_does_not_give_are_the_disks_fault(
+def test_after_several_in_a_row_that_the_disk_does_not_give_the_others_are_not_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(monkeypatch, errno.EIO)
     one, out = reader(tmp_path), np.ones((1, 8, 8), np.float32)
-    one.read(cell("1"), out)
-    one.read(cell("2"), out)
-    with pytest.raises(RunUnreadableError):
-        one.read(cell("3"), out)
+    for name in "123":
+        one.read(cell(name), out)
+    failing(monkeypatch, errno.ENOENT)
+    assert "cannot be read" in one.read(cell("4"), out).problem
+    cause = one.unreadable["4"].__cause__
+    assert isinstance(cause, OSError)
+    assert cause.errno == errno.EIO
 
 
 def test_a_cell_is_not_ready_with_a_file_unsettled_or_all_tried_in_vain_or_a_channel_missing(tmp_path: Path) -> None:

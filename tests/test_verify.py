@@ -583,7 +583,8 @@ def test_a_run_that_was_called_while_it_grew_is_certified_once_it_is_over(
     (run / "cells.csv").rename(run.parent / "cells.csv")
 
     def look(*, is_quiet: bool) -> None:
-        seen = Seen(list_files(run), frozenset(), frozenset(), has_settled=True, is_quiet=is_quiet)
+        nothing: frozenset[str] = frozenset()
+        seen = Seen(list_files(run), nothing, nothing, nothing, may_be_over=True, is_quiet=is_quiet)
         with OpenModels() as models, RunReporter(quiet=True) as reporter, durable.sole_writer(run.parent):
             classify_seen(Request(run, load_profile("flat"), checkpoint), seen, models, reporter)
 

@@ -12,6 +12,7 @@ import typer
 
 from edge_ctc.console.lines import say_error
 from edge_ctc.errors import (
+    CalledByAnotherError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -55,6 +56,7 @@ _EXIT_CODES: tuple[tuple[type[EdgeCtcError], ExitCode], ...] = (
     (RunMissingError, ExitCode.INPUT_MISSING),
     (NotARunError, ExitCode.DATA),
     (RunUnreadableError, ExitCode.TEMPORARY),
+    (CalledByAnotherError, ExitCode.DATA),
     (ResultsHeldError, ExitCode.TEMPORARY),
     (ResultsError, ExitCode.CANNOT_WRITE),
 )

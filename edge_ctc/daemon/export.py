@@ -54,6 +54,7 @@ class Export:
     Attributes:
         is_share: whether others can write there without events on this machine.
         mount: what it lies on; None: the kernel does not tell, or it was not looked at yet.
+        unlisted: why a folder between it and runs could not be listed in the last look; None: all could.
     """
 
     def __init__(self, settings: Settings, profile: Profile) -> None:
@@ -69,6 +70,7 @@ class Export:
         self._results_mount = None if self._out is None else _Mounted(self._out)
         self.is_share = settings.mount == "share"
         self.mount: Mount | None = None
+        self.unlisted: RunUnreadableError | None = None
 
     @property
     def results_root(self) -> Path:
@@ -85,7 +87,12 @@ class Export:
         self._names.clear()
         self._look_at_mounts()
         # The same objects each time: a path is costly to make, and to compare, where 200 of them are asked for.
-        return tuple(self._runs.setdefault(path, Path(path)) for path in find_run_paths(self._folder, self._glob))
+        self.unlisted = None
+        paths = find_run_paths(self._folder, self._glob, self._leave_out)
+        return tuple(self._runs.setdefault(path, Path(path)) for path in paths)
+
+    def _leave_out(self, error: RunUnreadableError) -> None:
+        self.unlisted = error
 
     def _look_at_mounts(self) -> None:
         if self._results_mount is not None:

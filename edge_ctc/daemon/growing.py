@@ -23,8 +23,20 @@ class Growing:
         first_seen: monotonic seconds.
     """
 
-    def __init__(self, folder: Path, settings: Settings, rules: Rules, now: float) -> None:
-        """It was not looked at yet."""
+    def __init__(
+        self, folder: Path, settings: Settings, rules: Rules, now: float, *, believes_end: bool = True
+    ) -> None:
+        """It was not looked at yet.
+
+        Args:
+            folder: of the run.
+            settings: of the daemon.
+            rules: what its files' names tell.
+            now: monotonic seconds.
+            believes_end: whether the run is over where its table or sentinel says so. Not where they were wrong before:
+                some instruments write a row of the table with each cell.
+        """
+        self._believes_end = believes_end
         self.pending = 0
         self.first_seen = now
         self._folder = folder
@@ -135,7 +147,14 @@ class Growing:
         known = self._settling.known
         undecoded = frozenset(name for name, file in self._undecoded.items() if known.get(name) == file)
         self._news_seen = self._settling.news
-        return Seen(listing, self._settling.unsettled, undecoded, self._settling.has_settled(now), self.is_quiet)
+        return Seen(
+            listing=listing,
+            unsettled=self._settling.unsettled,
+            undecoded=undecoded,
+            doubtful=self._doubtful,
+            may_be_over=self._believes_end and self._settling.has_settled(now),
+            is_quiet=self.is_quiet,
+        )
 
     def stepped(self, step: Step, began: float, took: float) -> None:
         """What came of the step that began at `began`, monotonic seconds, and took so many."""

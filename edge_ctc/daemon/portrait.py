@@ -50,7 +50,7 @@ class Portrait:
             waits=tuple(
                 Wait(run=wait.run, reason=wait.reason, for_s=round(now - wait.since, 1)) for wait in face.waits
             ),
-            recent=tuple(face.recent),
+            recent=face.recent,
         )
 
 

@@ -1,11 +1,20 @@
 """Why something cannot be done now, in words that name no path: for the journal, the status and systemd."""
 
-from edge_ctc.errors import NotARunError, ResultsError, ResultsHeldError, RunError, RunMissingError, RunUnreadableError
+from edge_ctc.errors import (
+    CalledByAnotherError,
+    NotARunError,
+    ResultsError,
+    ResultsHeldError,
+    RunError,
+    RunMissingError,
+    RunUnreadableError,
+)
 
 _WORDS: tuple[tuple[type[RunError], str], ...] = (
     (RunMissingError, "not there"),
     (NotARunError, "no run by its profile"),
     (RunUnreadableError, "cannot be read"),
+    (CalledByAnotherError, "called by another model, and images are gone: call it with classify-run"),
     (ResultsHeldError, "its results are held by another process"),
     (ResultsError, "results cannot be written"),
 )

@@ -19,8 +19,17 @@ _FORGET_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What stands in the way of a run, since when, and when it is tried again; monotonic seconds."""
+    """What stands in the way of a run.
 
+    Attributes:
+        what: "look" where its folder cannot be looked at, "step" where it cannot be called.
+        reason: in words that name no path.
+        since: monotonic seconds.
+        tries: how often it was tried in vain.
+        again_at: when it is tried again; monotonic seconds.
+    """
+
+    what: Literal["look", "step"]
     reason: str
     since: float
     tries: int
@@ -37,6 +46,7 @@ class RunFolder:
         wait: what stands in the way; None: nothing does.
         absent_since: since when it is not in the export folder; monotonic seconds; None: it is there.
         verdicts: of its last calls; None: not known.
+        reopened: how often something came after it was complete.
     """
 
     path: Path
@@ -44,28 +54,35 @@ class RunFolder:
     wait: Wait | None = None
     absent_since: float | None = None
     verdicts: dict[str, int] | None = None
+    reopened: int = 0
 
     @property
     def name(self) -> str:
         """The run's name, as it is shown."""
         return self.path.name
 
-    def let_wait(self, reason: str) -> bool:
+    def let_wait(self, what: Literal["look", "step"], reason: str) -> bool:
         """Something stands in the way; tells whether that is new. It is tried again later, and later each time."""
         now = time.monotonic()
         before = self.wait
         tries = before.tries + 1 if before else 1
         pause = min(2.0 ** min(tries - 1, 10), LONGEST_WAIT_S)
-        self.wait = Wait(reason, before.since if before else now, tries, now + pause)
+        self.wait = Wait(what, reason, before.since if before else now, tries, now + pause)
         return before is None or before.reason != reason
 
-    def may_try(self, now: float) -> bool:
-        """Whether nothing stands in the way, or it is time to try again."""
-        return self.wait is None or now >= self.wait.again_at
+    def look_at(self, now: float) -> float:
+        """When it is to be looked at next, as far as it says so itself; monotonic seconds."""
+        if self.wait is not None and self.wait.what == "look":
+            return self.wait.again_at
+        return self.state.look_at if isinstance(self.state, Growing) else now
+
+    def may_look(self, now: float) -> bool:
+        """Whether nothing stands in the way of a look, or it is time to try again."""
+        return self.wait is None or self.wait.what == "step" or now >= self.wait.again_at
 
     def is_step_due(self, now: float) -> bool:
         """Whether something may be called now."""
-        if not isinstance(self.state, Growing):
+        if not isinstance(self.state, Growing) or (self.wait is not None and self.wait.what == "look"):
             return False
         return now >= self.wait.again_at if self.wait else self.state.is_step_due(now)
 
@@ -119,7 +136,8 @@ class RunFolders:
         face.runs = _counts(there, growing)
         since = [one.oldest_since for one in growing if one.oldest_since is not None]
         face.oldest_since = min(since, default=None)
-        face.waits = tuple(WaitFace(one.name, one.wait.reason, one.wait.since) for one in there if one.wait)
+        waits = [WaitFace(one.name, one.wait.reason, one.wait.since) for one in there if one.wait]
+        face.waits = (*waits, *((face.unlisted,) if face.unlisted else ()))
         face.verdicts = _totals(there)
 
 

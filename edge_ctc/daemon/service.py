@@ -78,12 +78,15 @@ def _turn(watcher: Watcher, speaker: "_Speaker", signals: "_Signals") -> None:
     loop = ThreadPoolExecutor(1, "loop").submit(watcher.run)
     speaker.begin_beating()
     is_told = False
-    while not (loop.done() or is_told):
-        speaker.tick()
-        is_told = signals.came_within(speaker.tick_s)
+    try:
+        while not (loop.done() or is_told):
+            speaker.tick()
+            is_told = signals.came_within(speaker.tick_s)
+    finally:
+        # Whatever ends this thread, the loop must not go on without it.
+        watcher.end()
     if not loop.done():
         speaker.say_ending()
-        watcher.end()
         wait([loop], _STOP_S)
     if not loop.done():
         # A share holds it that does not answer; whatever it was at is mended at the next start.
@@ -108,7 +111,7 @@ def _engine_setting(settings: Settings) -> EngineSetting:
 
 
 class _Signals:
-    """SIGTERM and SIGINT: at the start they end the process with 0, even a compiler; later they are waited for."""
+    """SIGTERM, SIGINT and SIGHUP: at the start they end the process with 0, even a compiler; later they are awaited."""
 
     def __init__(self) -> None:
         # Not an Event: a signal that arrives inside its wait() would wait for that wait's own lock, for ever.
@@ -136,7 +139,7 @@ class _Signals:
         sys.exit(_DONE)
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._former[number] = signal.signal(number, self._received)
         return self
 

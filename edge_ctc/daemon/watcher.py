@@ -114,7 +114,8 @@ class Watcher:
             self.face.looking_since = None
             return now + self._settings.look_every_s
         for folder in present:
-            self._work.look(folder, now, is_hinted=folder.path in heard)
+            if folder.may_look(now):
+                self._work.look(folder, now, is_hinted=folder.path in heard)
         self._check_some(present)
         due = self._most_urgent(present)
         self.face.looking_since = None
@@ -143,7 +144,17 @@ class Watcher:
             self.face.away = None
             self._folders.begin_anew(now)
         self.face.last_look_at_utc = utc_now()
+        self._tell_unlisted(now)
         return self._folders.present(paths, now)
+
+    def _tell_unlisted(self, now: float) -> None:
+        """A folder above runs that cannot be listed keeps its runs as they were, and none but them waiting."""
+        error, before = self._export.unlisted, self.face.unlisted
+        self.face.unlisted = None
+        if error is not None:
+            reason = f"a folder {reason_of(error)}"
+            self.face.unlisted = WaitFace("", reason, before.since if before else now)
+            self._journal.waits("", reason)
 
     def _observe(self) -> None:
         if self._observed == self._export.mount and self._wake_ups.are_wanted == (not self._export.is_share):
@@ -164,7 +175,7 @@ class Watcher:
     def _check_some(self, present: Sequence[RunFolder]) -> None:
         """Find out of folders whether anything is owed to them: of some, of one at least however slow a share is."""
         now = time.monotonic()
-        unchecked = [folder for folder in present if folder.state == "unchecked" and folder.may_try(now)]
+        unchecked = [folder for folder in present if folder.state == "unchecked" and folder.may_look(now)]
         # Those without results first: all of it is owed to them.
         unchecked.sort(key=lambda folder: self._export.may_have_results(folder.path))
         began = time.monotonic()
@@ -179,7 +190,7 @@ class Watcher:
         """Of the folders whose step is due, the one whose last file came first."""
         now = time.monotonic()
         due = [
-            (folder.name == self._last.run, folder.state.changed_at, folder)
+            (str(folder.path) == self._last.run, folder.state.changed_at, folder)
             for folder in present
             if isinstance(folder.state, Growing) and folder.is_step_due(now)
         ]
@@ -189,7 +200,9 @@ class Watcher:
 
     def _next_turn(self, present: Sequence[RunFolder], now: float) -> float:
         has_room = self._folders.busy < _MOST_BUSY
-        if has_room and any(folder.state == "unchecked" and folder.may_try(now) for folder in present):
-            return now
-        due = [folder.state.look_at for folder in present if isinstance(folder.state, Growing)]
+        due = [
+            folder.look_at(now)
+            for folder in present
+            if isinstance(folder.state, Growing) or (has_room and folder.state == "unchecked")
+        ]
         return min([*due, now + self._settings.look_every_s])

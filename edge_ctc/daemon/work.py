@@ -1,15 +1,16 @@
 """What is done for one run folder: found out whether anything is owed, and called step by step."""
 
+import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
-from edge_ctc.classify import Step, classify_seen, finished_before
+from edge_ctc.classify import Step, classify_seen, complete_calls, finished_before
 from edge_ctc.config import CheckedSettings
 from edge_ctc.daemon.export import Export
-from edge_ctc.daemon.face import Face
+from edge_ctc.daemon.face import MOST_RECENT, Face
 from edge_ctc.daemon.finished import Finished
 from edge_ctc.daemon.growing import Growing
 from edge_ctc.daemon.journal import RunJournal
@@ -23,9 +24,12 @@ from edge_ctc.errors import NotARunError, ResultsError, RunError, RunMissingErro
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.runs import is_sentinel, rests_on
 from edge_ctc.models import OpenModels
-from edge_ctc.plan import Plan, Request
+from edge_ctc.plan import Plan, Request, Seen
+from edge_ctc.results.commit import ResultPlace
 from edge_ctc.results.manifest import Manifest
 
+_BELIEVED = 2
+"""So often the word of a table or sentinel is believed again after something came behind it."""
 _NOTHING = Step(None, "unchanged", is_done=False, pending=0)
 
 
@@ -51,23 +55,25 @@ class Work:
         self._checked, self._settings = checked, checked.settings
         self._models, self._export, self._hold = models, export, hold
         self._face, self._journal, self._last, self._stop = face, journal, last, stop
+        self._recent: dict[Path, RunSummary] = {}
         profile = checked.profile.profile
         self._rules = Rules(rests_on(profile), lambda name: is_sentinel(name, profile))
 
     def check(self, folder: RunFolder) -> None:
         """Find out of an unchecked folder whether anything is owed."""
-        with_results = self._export.has_results
-        self._try(folder, lambda: self._check(folder, has_results=with_results(folder.path)))
+        self._try(folder, "look", lambda: self._check(folder))
 
-    def _check(self, folder: RunFolder, *, has_results: bool) -> None:
-        self._hold.mend(self._export.place_of(folder.path).folder)
+    def _check(self, folder: RunFolder) -> None:
+        place = self._export.place_of(folder.path)
+        self._hold.mend(place.folder)
         now = time.monotonic()
-        if has_results:
+        if self._export.has_results(folder.path):
             listing = list_files(folder.path)
             try:
                 manifest = finished_before(self._request(folder.path), listing, self._models)
             except NotARunError:
-                manifest = None
+                # Its images went after it was called: files that vanish make no work.
+                manifest = complete_calls(place)
             if manifest is not None:
                 folder.state = Finished(listing, self._settings, now - self._settings.quiet_s)
                 self._remember(folder, manifest)
@@ -76,7 +82,7 @@ class Work:
 
     def look(self, folder: RunFolder, now: float, *, is_hinted: bool) -> None:
         """Look at what was checked before; `is_hinted` after an event from inside it."""
-        self._try(folder, lambda: self._look(folder, now, is_hinted=is_hinted))
+        self._try(folder, "look", lambda: self._look(folder, now, is_hinted=is_hinted))
 
     def _look(self, folder: RunFolder, now: float, *, is_hinted: bool) -> None:
         state = folder.state
@@ -89,10 +95,12 @@ class Work:
         elif isinstance(state, Finished):
             has_results = self._export.has_results(folder.path)
             if state.owes_work(now, has_results=has_results, is_hinted=is_hinted):
+                folder.reopened += state.is_called
                 self._let_grow(folder, now)
 
     def _let_grow(self, folder: RunFolder, now: float) -> None:
-        folder.state = Growing(folder.path, self._settings, self._rules, now)
+        believes_end = folder.reopened < _BELIEVED
+        folder.state = Growing(folder.path, self._settings, self._rules, now, believes_end=believes_end)
         folder.state.look(now, is_hinted=True)
 
     def step(self, folder: RunFolder) -> None:
@@ -104,22 +112,18 @@ class Work:
         """
         state = folder.state
         if isinstance(state, Growing):
-            self._try(folder, lambda: self._step(folder, state))
+            self._try(folder, "step", lambda: self._step(folder, state))
 
     def _step(self, folder: RunFolder, growing: Growing) -> None:
         began = time.monotonic()
         seen = growing.seen(began)
-        progress = _Progress(self._face, self._stop)
+        place = self._export.place_of(folder.path)
+        progress = _Progress(self._face, self._stop, growing)
         try:
-            with (
-                self._last.on(folder.name, (RunError, Stopped)),
-                self._hold.writer(self._export.place_of(folder.path).folder),
-            ):
+            with self._last.on(str(folder.path), (RunError, Stopped)), self._hold.writer(place.folder):
                 step = classify_seen(self._request(folder.path), seen, self._models, progress)
         except NotARunError:
-            if seen.is_quiet:
-                raise
-            step = _NOTHING
+            step = self._without_cells(place, seen)
         finally:
             self._face.calling = None
         growing.stepped(step, began, time.monotonic() - began)
@@ -131,10 +135,19 @@ class Work:
                 if step.state == "called":
                     self._journal.called(_summary(step.manifest))
         if step.unreadable:
-            self._wait(folder, f"a file {reason_of(step.unreadable)}")
+            self._wait(folder, "step", f"a file {reason_of(step.unreadable)}")
         else:
-            folder.wait = None
-            self._journal.recovered(folder.name)
+            self._clear(folder)
+
+    @staticmethod
+    def _without_cells(place: ResultPlace, seen: Seen) -> Step:
+        """What is to be done for a run in which the profile finds no cell; raises NotARunError where a person must."""
+        manifest = complete_calls(place)
+        if manifest is not None:
+            return Step(manifest, "unchanged", is_done=True, pending=0)
+        if seen.is_quiet:
+            raise NotARunError(f"{seen.listing.folder}: no cell by its profile")
+        return _NOTHING
 
     def _request(self, run: Path) -> Request:
         out = self._export.out_of(run)
@@ -142,34 +155,42 @@ class Work:
 
     def _remember(self, folder: RunFolder, manifest: Manifest) -> None:
         folder.verdicts = manifest.verdicts
-        others = [one for one in self._face.recent if one.run != manifest.run_id]
-        in_order = sorted([*others, _summary(manifest)], key=lambda one: one.finished_at_utc)
-        self._face.recent = deque(in_order, self._face.recent.maxlen)
+        self._recent[folder.path] = _summary(manifest)
+        newest = sorted(self._recent.items(), key=lambda one: one[1].finished_at_utc)[-MOST_RECENT:]
+        self._recent = dict(newest)
+        self._face.recent = tuple(self._recent.values())
 
-    def _try(self, folder: RunFolder, do: Callable[[], None]) -> None:
+    def _try(self, folder: RunFolder, what: Literal["look", "step"], do: Callable[[], None]) -> None:
         """Do it; what concerns this run alone is remembered, told, and tried again."""
         try:
             do()
         except RunMissingError:
-            # It went since the export folder was listed; the next look tells.
-            return
+            # It went since the export folder was listed, and then nothing is told of it any more.
+            folder.let_wait(what, "not there")
         except RunError as error:
             if isinstance(error, ResultsError):
                 # What failed may have failed to tidy up too.
                 self._hold.mend_again()
-            self._wait(folder, reason_of(error))
+            self._wait(folder, what, reason_of(error))
+        else:
+            if folder.wait is not None and folder.wait.what == what == "look":
+                self._clear(folder)
 
-    def _wait(self, folder: RunFolder, reason: str) -> None:
-        if folder.let_wait(reason):
+    def _wait(self, folder: RunFolder, what: Literal["look", "step"], reason: str) -> None:
+        if folder.let_wait(what, reason):
             self._face.failures[reason] += 1
         self._journal.waits(folder.name, reason)
+
+    def _clear(self, folder: RunFolder) -> None:
+        folder.wait = None
+        self._journal.recovered(folder.name)
 
 
 class _Progress:
     """A `classify.Reporter` that shows the work, and leaves it between two batches when the daemon is told to end."""
 
-    def __init__(self, face: Face, stop: threading.Event) -> None:
-        self._face, self._stop = face, stop
+    def __init__(self, face: Face, stop: threading.Event, growing: Growing) -> None:
+        self._face, self._stop, self._growing = face, stop, growing
         self._run = ""
 
     def planned(self, plan: Plan) -> None:
@@ -193,6 +214,9 @@ class _Progress:
             run, done, owed = self._face.calling
             self._face.calling = run, done + cells, owed
         self._end_if_told()
+        # What arrives meanwhile begins to settle. Where it cannot be looked at, the next look says so.
+        with contextlib.suppress(RunError):
+            self._growing.look(time.monotonic(), is_hinted=False)
 
     def _end_if_told(self) -> None:
         if self._stop.is_set():

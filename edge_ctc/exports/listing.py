@@ -101,14 +101,34 @@ def find_runs(export: Path, runs: str) -> tuple[Path, ...]:
     return tuple(map(Path, find_run_paths(absolute(export), runs)))
 
 
-def find_run_paths(export: Path, runs: str) -> list[str]:
-    """As `find_runs`, of an absolute path, as text: cheaper where it is asked for every second."""
+def find_run_paths(export: Path, runs: str, left_out: Callable[[RunUnreadableError], None] | None = None) -> list[str]:
+    """As `find_runs`, of an absolute path, as text: cheaper where it is asked for every second.
+
+    Args:
+        export: absolute.
+        runs: as in `find_runs`.
+        left_out: told of a folder below `export` that cannot be listed, whose runs are then left out; one that went
+            meanwhile is left out too. None: both raise.
+    """
     found = [str(export)]
-    for part in runs.split("/"):
+    for depth, part in enumerate(runs.split("/")):
         wanted = any_of([part])
-        names = ((folder, name) for folder in found for name in _folders(folder))
-        found = [f"{folder}/{name}" for folder, name in names if wanted(name) and not _is_ignored(name)]
+        above = found
+        found = []
+        for folder in above:
+            names = _folders(folder) if left_out is None or not depth else _folders_if_any(folder, left_out)
+            found += [f"{folder}/{name}" for name in names if wanted(name) and not _is_ignored(name)]
     return sorted(found)
+
+
+def _folders_if_any(folder: str, left_out: Callable[[RunUnreadableError], None]) -> list[str]:
+    try:
+        return _folders(folder)
+    except RunMissingError:
+        return []
+    except RunUnreadableError as error:
+        left_out(error)
+        return []
 
 
 def _folders(folder: str) -> list[str]:

@@ -177,7 +177,7 @@ def _ignores(profile: Profile) -> Callable[[str], bool]:
     paths = [glob for glob in profile.ignore if "/" in glob]
     of_path = any_of(paths)
 
-    @functools.cache
+    @functools.lru_cache(maxsize=4096)
     def folder_is_ignored(folder: str) -> bool:
         return any(map(of_folder, folder.split("/")))
 

@@ -1,6 +1,7 @@
 """Where results lie, what stands there, and the commit: calls first, the manifest last."""
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,10 +104,19 @@ def read_mended(place: ResultPlace) -> Former:
         return Former(None, kept=kept.name)
     # Partial calls are replaced in place, so that a crash between them and their manifest leaves no copy to tell by.
     if found is None or manifest.run_state == "partial":
+        return Former(None, kept=manifest.superseded)
+    if _is_put_aside(place, found):
         return Former(None)
     edited = place.superseded(f"{utc_now()}.edited")
     durable.copy_whole(place.calls, edited)
     return Former(None, edited)
+
+
+def _is_put_aside(place: ResultPlace, sha256: str) -> bool:
+    """Whether these edited calls were copied already, by one that could not call the run then."""
+    start, end = f"{place.calls.stem}.", ".edited.csv"
+    names = [name for name in os.listdir(place.folder) if name.startswith(start) and name.endswith(end)]
+    return any(_sha256(place.folder / name) == sha256 for name in names)
 
 
 def _read_manifest(path: Path) -> Manifest | None:
@@ -144,6 +154,11 @@ def _is_there(path: Path) -> bool:
 
 def _unreadable(path: Path, error: OSError) -> ResultsError:
     return ResultsError(f"{path}: cannot be read ({error.strerror}); mend the disk or share")
+
+
+def _kept_before(partial: Manifest | None) -> str | None:
+    """Complete calls that partial ones took the place of: whatever replaces these takes it too."""
+    return None if partial is None else partial.superseded
 
 
 def try_room(place: ResultPlace, cells: int, files: int) -> None:
@@ -189,7 +204,7 @@ def commit(place: ResultPlace, calls: Sequence[Call], manifest: Manifest, former
         written = manifest.model_copy(
             update={
                 "calls": manifest.calls.model_copy(update={"sha256": new_calls.sha256, "rows": len(calls)}),
-                "superseded": kept.name if kept else former.kept,
+                "superseded": kept.name if kept else former.kept or _kept_before(before),
                 "finished_at_utc": utc_now(),
             }
         )

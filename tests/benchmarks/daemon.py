@@ -135,7 +135,7 @@ is a spread.
 
 {tables}
 
-A run that arrives slowly comes at 100 cells a second, so that its partial call begins just as its last byte comes: the
+A run that arrives slowly comes at 100 cells a second, so that its partial call falls about its last byte: the
 daemon does not look while it calls, and the last files settle from the next look on.
 
 A month: 90 runs of 400 cells one after another. Resident memory after run 10 {first:.1f} MB, after run 90

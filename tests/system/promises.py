@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -81,7 +82,9 @@ def litter(exports: Path, results: Path | None = None) -> list[str]:
         runs = [entry.name for entry in exports.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         for entry in folder.iterdir():
             if entry.is_dir() and entry.name in runs and folder == exports:
-                found += [f"inside a run: {path}" for path in entry.rglob("*") if _OURS.search(path.name)]
+                # Unlike rglob, os.walk bears folders that are too deep to be named.
+                inside = (name for _, folders, files in os.walk(entry) for name in (*folders, *files))
+                found += [f"inside a run: {entry.name}, {name}" for name in inside if _OURS.search(name)]
             elif not any(entry.name.startswith(f"{run}.") for run in runs) or "tmp" in entry.name:
                 found.append(f"left over: {entry}")
     return found
