@@ -122,7 +122,9 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     # What was read in vain comes last: what lies behind it gets its turn.
     ready = sorted(ready, key=lambda cell: any(file.name in seen.doubtful for file in cell.files))
     calling.compute(ready, reader, models, reporter)
-    unread = calling.take_back(reader.unreadable.keys() | reader.changed)
+    unread = calling.take_back(reader.unreadable.keys() | reader.changed.keys())
+    # While the run grows, a file that changes is one that is not ready.
+    failed = [*reader.unreadable.values(), *(reader.changed.values() if is_over else ())]
     undecoded = seen.undecoded if is_over else seen.undecoded | calling.take_back(calling.problems)
     is_called = calling.has_news or not calling.pending
     return Step(
@@ -132,7 +134,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
         pending=calling.pending,
         undecoded=undecoded,
         doubtful=undecoded | unread,
-        unreadable=next(iter(reader.unreadable.values()), None),
+        unreadable=next(iter(failed), None),
     )
 
 

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from edge_ctc.cells import CsvDialect
-from edge_ctc.checkpoint import read_description, shipped_checkpoints
+from edge_ctc.checkpoint import DESCRIPTION, open_checkpoint, shipped_checkpoints
 from edge_ctc.engine.runtimes import Runtime
 from edge_ctc.engine_choice import OnStale
 from edge_ctc.errors import ConfigError
-from edge_ctc.exports.profile import LoadedProfile, built_in_profiles, load_profile
+from edge_ctc.exports.profile import LoadedProfile, Profile, built_in_profiles, load_profile
 from edge_ctc.network import Precision
 from edge_ctc.plan import REFERENCE_NAMES
-from edge_ctc.preprocess import check_channels, check_fit
+from edge_ctc.preprocess import InputSpec, check_channels, check_fit
 from edge_ctc.toml_file import StrictModel, line_of, parse_toml, read_toml_bytes
 
 BESIDE: Literal["beside"] = "beside"
@@ -100,7 +100,7 @@ class CheckedSettings:
     Attributes:
         settings: as the file says.
         profile: the one that is named, loaded.
-        checkpoint: folder of the one that is named; its description is valid and fits the profile.
+        checkpoint: folder of the one that is named; every byte of it is as it was made, and it fits the profile.
         checkpoint_name: as its description says.
     """
 
@@ -130,13 +130,14 @@ def check_settings(path: Path) -> CheckedSettings:
     _check_folders(settings, place)
     profile = _profile(settings, place)
     checkpoint = _checkpoint_folder(settings, place)
-    description = read_description(checkpoint)
+    opened = open_checkpoint(checkpoint)
     try:
-        check_channels(description.name, description.input, profile.profile.channel_names)
-        check_fit(description.input, profile.profile.pixel_size_um, profile.profile.bits)
+        check_channels(opened.name, opened.input, profile.profile.channel_names)
+        check_fit(opened.input, profile.profile.pixel_size_um, profile.profile.bits)
+        _check_intensity(opened.input, profile.profile)
     except ConfigError as error:
         raise place.fault("checkpoint", f"does not fit profile {settings.profile}: {error}") from error
-    return CheckedSettings(settings, profile, checkpoint, description.name)
+    return CheckedSettings(settings, profile, checkpoint, opened.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,15 @@ def _profile(settings: Settings, place: _Place) -> LoadedProfile:
         raise place.fault("profile", str(error)) from error
 
 
+def _check_intensity(spec: InputSpec, profile: Profile) -> None:
+    """A daemon that may call no cell at all is a mistake; `classify-run` says so in every row instead."""
+    if profile.intensity != spec.intensity:
+        raise ConfigError(
+            f"intensity: the profile says {profile.intensity}, the checkpoint was trained on {spec.intensity}; "
+            "no cell could be called: use a checkpoint trained on such images, or let the instrument export others"
+        )
+
+
 def _checkpoint_folder(settings: Settings, place: _Place) -> Path:
     named = settings.checkpoint
     if named in REFERENCE_NAMES:
@@ -200,11 +210,15 @@ def _checkpoint_folder(settings: Settings, place: _Place) -> Path:
             "checkpoint", f"{named!r}: expected a folder by its path from /, or {' or '.join(REFERENCE_NAMES)}"
         )
     try:
-        os.listdir(named)
+        names = os.listdir(named)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise place.fault(
             "checkpoint",
             f"{named} cannot be opened ({reason}); name the folder that the trainer wrote, readable to edge-ctc",
         ) from error
+    if DESCRIPTION not in names:
+        raise place.fault(
+            "checkpoint", f"{named} holds no {DESCRIPTION}, so no checkpoint; name the folder that the trainer wrote"
+        )
     return Path(named)

@@ -200,7 +200,9 @@ def _refuse_hidden(config: Path, checked: CheckedSettings, installation: Install
         *((key, Path(value)) for key in ("profile", *_FOLDERS) if (value := getattr(settings, key)) is not None),
     ]
     for what, path in (*parts, *named):
-        if hidden := next((folder for folder in HIDDEN if path.is_relative_to(folder)), None):
+        # A folder that may be a share's is taken by its name alone: whoever touches a dead share hangs.
+        ways = (path,) if what in _FOLDERS else (path, Path(os.path.realpath(path)))
+        if hidden := next((folder for folder in HIDDEN for way in ways if way.is_relative_to(folder)), None):
             raise ConfigError(f"{what}: {path} lies in {hidden}, which the service does not see; {_MENDS[what]}")
 
 

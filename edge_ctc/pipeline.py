@@ -148,7 +148,7 @@ class GrowingReader:
 
     Attributes:
         unreadable: why, by id of the cells that disk or share do not give.
-        changed: ids of the cells of which a file changed since it was listed.
+        changed: the same, of the cells of which a file changed since it was listed.
     """
 
     def __init__(self, reader: CellReader) -> None:
@@ -156,7 +156,7 @@ class GrowingReader:
         self._reader = reader
         self._in_a_row: list[RunUnreadableError] = []
         self.unreadable: dict[str, RunUnreadableError] = {}
-        self.changed: set[str] = set()
+        self.changed: dict[str, RunUnreadableError] = {}
 
     def is_ready(self, cell: Cell, unsettled: Collection[str], undecoded: Collection[str]) -> bool:
         """Whether it may be read: no channel is missing, no file unsettled, and not all of them were tried in vain."""
@@ -186,7 +186,7 @@ class GrowingReader:
             if cause.errno not in OF_ONE_FILE:
                 self._in_a_row.append(error)
         else:
-            self.changed.add(cell.cell_id)
+            self.changed[cell.cell_id] = error
         out.fill(0)
         return Evidence(cell, (None,) * len(cell.files), (), (), str(error), ())
 

@@ -13,6 +13,7 @@ from edge_ctc.exports.listing import Listing, absolute, display_name
 from edge_ctc.exports.profile import LoadedProfile, Profile
 from edge_ctc.exports.runs import Run
 from edge_ctc.models import ChosenEngine, OpenModels
+from edge_ctc.results.calls import read_calls
 from edge_ctc.results.commit import ResultPlace, utc_now
 from edge_ctc.results.manifest import InputFile, Manifest
 
@@ -220,11 +221,15 @@ def is_unchanged(plan: Plan, former: Manifest) -> bool:
 
 
 def _is_unchanged_by_another_profile(plan: Plan, former: Manifest) -> bool:
-    """As far as that can be told: which cells there were, this profile does not say."""
+    """Whether no file changed, and no cell came; what this profile reads otherwise than the former is let alone."""
     known = {file.name: file for file in (*former.inputs, *former.tables)}
-    now = (file for cell in plan.run.cells for file in cell.files)
-    changed = any(file.name in known and not is_same_file(file, known[file.name]) for file in now)
-    return not changed and plan.files_on_disk <= former.files.on_disk
+    now = [file for cell in plan.run.cells for file in cell.files]
+    if any(file.name in known and not is_same_file(file, known[file.name]) for file in now):
+        return False
+    before = {call.cell_id.casefold() for call in read_calls(plan.place.calls)}
+    new = [cell for cell in plan.run.cells if cell.cell_id.casefold() not in before]
+    reads_otherwise = len(new) == len(plan.run.cells)
+    return reads_otherwise or not any(file.name not in known for cell in new for file in cell.files)
 
 
 def is_same_file(now: ImageFile, then: InputFile | None) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_ctc.checkpoint import DESCRIPTION, shipped_checkpoints
+from edge_ctc.checkpoint import DESCRIPTION, HASHED_FILES, shipped_checkpoints
 from edge_ctc.config import Settings, check_settings, read_settings
 from edge_ctc.errors import CheckpointError, ConfigError
 from tests.checkpoints import WEIGHTS, write_checkpoint
@@ -141,11 +141,32 @@ def test_a_checkpoint_that_is_no_folder_is_a_wrong_setting(config: Write) -> Non
     assert "cannot be opened (Not a directory)" in refusal(config(checkpoint=str(path)))
 
 
-def test_a_spoilt_checkpoint_keeps_its_own_error(config: Write, tmp_path: Path, edge_ctc: EdgeCtc) -> None:
+def test_a_folder_without_a_checkpoint_is_a_wrong_setting(config: Write, tmp_path: Path, edge_ctc: EdgeCtc) -> None:
+    path = config(checkpoint=str(tmp_path))
+    told = (
+        f"line 3: checkpoint: {tmp_path} holds no checkpoint.json, so no checkpoint; name the folder that the trainer"
+    )
+    assert told in refusal(path)
+    assert edge_ctc("config", "check", "--config", path).code == 78
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        *((name, how) for name in (DESCRIPTION, *HASHED_FILES) for how in ("empty", "changed")),
+        *((name, "missing") for name in HASHED_FILES),
+    ],
+)
+def test_a_spoilt_checkpoint_keeps_its_own_error(
+    config: Write, tmp_path: Path, edge_ctc: EdgeCtc, name: str, how: str
+) -> None:
     spoilt = write_checkpoint(tmp_path / "spoilt")
-    (spoilt / DESCRIPTION).write_text("{")
+    content = (spoilt / name).read_bytes()
+    (spoilt / name).write_bytes(b"" if how == "empty" else b"x" + content[1:])
+    if how == "missing":
+        (spoilt / name).unlink()
     path = config(checkpoint=str(spoilt))
-    with pytest.raises(CheckpointError, match=DESCRIPTION):
+    with pytest.raises(CheckpointError, match=name):
         check_settings(path)
     assert edge_ctc("config", "check", "--config", path).code == 65
 
@@ -167,6 +188,40 @@ def test_a_checkpoint_that_does_not_fit_the_profile_is_refused(
     path = config(profile=str(tmp_path / "ours.toml"), checkpoint=str(other))
     said = refusal(path)
     assert f"{path}, line 3: checkpoint: does not fit profile {tmp_path / 'ours.toml'}: " in said
+    assert told in said
+
+
+@pytest.mark.parametrize(
+    ("profile", "learned_from", "fits"),
+    [("flat", "counts", True), ("flat", "display", False), ("montage", "counts", False), ("montage", "display", True)],
+)
+def test_a_checkpoint_that_learned_from_other_intensities_is_refused_since_no_cell_could_be_called(
+    config: Write, tmp_path: Path, edge_ctc: EdgeCtc, profile: str, learned_from: str, fits: bool
+) -> None:
+    checkpoint = write_checkpoint(tmp_path / "other", input={"intensity": learned_from})
+    path = config(profile=profile, checkpoint=str(checkpoint))
+    if fits:
+        assert check_settings(path).profile.profile.name == profile
+        return
+    assert f"{path}, line 3: checkpoint: does not fit profile {profile}: intensity: the profile says " in refusal(path)
+    assert edge_ctc("config", "check", "--config", path).code == 78
+
+
+@pytest.mark.parametrize("key", ["export_dir", "results", "engines_dir"])
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("//SCANNER/exports", "is the name of a share; mount it, and name its mount point"),
+        ("//home/lab/exports", "is the name of a share"),
+        ("/mnt/a\\n[Service]\\nUser=root", "in printable characters"),
+        ("/mnt/a\\u001b[2J", "in printable characters"),
+    ],
+)
+def test_a_path_that_no_other_file_or_line_could_show_is_refused(
+    config: Write, key: str, value: str, told: str
+) -> None:
+    said = refusal(config(**{key: value}))
+    assert f"{key}: " in said
     assert told in said
 
 

@@ -20,6 +20,7 @@ from edge_ctc.exports.profile import Profile, load_profile
 from edge_ctc.exports.run_table import RunTable
 from edge_ctc.exports.tables import TableRow
 from edge_ctc.pipeline import CellReader, GrowingReader
+from edge_ctc.plan import Seen
 from edge_ctc.preprocess import ChannelInput, InputSpec
 from tests.watching import settings_for
 
@@ -27,9 +28,32 @@ NOTHING = Step(None, "unchanged", is_done=False, pending=0)
 FLAT = load_profile("flat").profile
 
 
-def growing_at(folder: Path, now: float, **others: object) -> Growing:
-    settings = settings_for(folder.parent, Path("reference"), settle_s=2, partial_every_s=10, quiet_s=60, **others)
-    return Growing(folder, settings, Rules(lambda name: name.endswith(".tif"), lambda _: False), now)
+class Clocked:
+    """A growing run whose time a test tells."""
+
+    def __init__(self, folder: Path, now: float) -> None:
+        settings = settings_for(folder.parent, Path("reference"), settle_s=2, partial_every_s=10, quiet_s=60)
+        self._now = now
+        rules = Rules(lambda name: name.endswith(".tif"), lambda _: False)
+        self.run = Growing(folder, settings, rules, lambda: self._now)
+
+    def look(self, now: float) -> None:
+        self._now = now
+        self.run.look(is_hinted=True)
+
+    def step(self, now: float, step: Step) -> Seen:
+        self._now = now
+        seen = self.run.seen()
+        self.run.stepped(step, now, 0.0)
+        return seen
+
+    def is_due(self, now: float) -> bool:
+        self._now = now
+        return self.run.is_step_due(now)
+
+
+def growing_at(folder: Path, now: float) -> Clocked:
+    return Clocked(folder, now)
 
 
 def put(folder: Path, name: str) -> None:
@@ -39,22 +63,34 @@ def put(folder: Path, name: str) -> None:
 def test_a_run_that_settled_is_due_at_once_and_not_again_without_news(tmp_path: Path) -> None:
     put(tmp_path, "1.tif")
     one = growing_at(tmp_path, 100.0)
-    one.look(100.0, is_hinted=True)
-    assert not one.is_step_due(101.0)
-    one.look(102.0, is_hinted=True)
-    assert one.is_step_due(102.0)
-    one.seen(102.0)
-    one.stepped(NOTHING, 102.0, 0.0)
-    assert not one.is_step_due(102.1)
+    one.look(100.0)
+    assert not one.is_due(101.0)
+    one.look(102.0)
+    assert one.is_due(102.0)
+    one.step(102.0, NOTHING)
+    assert not one.is_due(102.1)
 
 
 def test_what_failed_is_still_due(tmp_path: Path) -> None:
     put(tmp_path, "1.tif")
     one = growing_at(tmp_path, 100.0)
     for now in (100.0, 102.0):
-        one.look(now, is_hinted=True)
-    one.seen(102.0)
-    assert one.is_step_due(102.1)
+        one.look(now)
+    one.run.seen()
+    assert one.is_due(102.1)
+
+
+def test_a_run_that_was_called_before_it_had_settled_is_due_once_it_has(tmp_path: Path) -> None:
+    put(tmp_path, "1.tif")
+    one = growing_at(tmp_path, 100.0)
+    for now in (100.0, 102.0):
+        one.look(now)
+    one.run.begin_anew()
+    assert not one.step(102.0, NOTHING).may_be_over
+    assert not one.is_due(103.0)
+    one.look(104.0)
+    assert one.is_due(104.0)
+    assert one.step(104.0, NOTHING).may_be_over
 
 
 def test_while_files_arrive_the_first_partial_call_waits_as_the_later_ones_do(tmp_path: Path) -> None:
@@ -62,43 +98,54 @@ def test_while_files_arrive_the_first_partial_call_waits_as_the_later_ones_do(tm
     one = growing_at(tmp_path, 100.0)
     for second in range(100, 112):
         put(tmp_path, f"{second}.tif")
-        one.look(float(second), is_hinted=True)
-        assert one.is_step_due(float(second)) is (second >= 110)
+        one.look(float(second))
+        assert one.is_due(float(second)) is (second >= 110)
 
 
 def test_a_quiet_run_is_due_whatever_was_done_before(tmp_path: Path) -> None:
     put(tmp_path, "1.tif")
     one = growing_at(tmp_path, 100.0)
     for now in (100.0, 102.0):
-        one.look(now, is_hinted=True)
-    one.seen(102.0)
-    one.stepped(NOTHING, 102.0, 0.0)
+        one.look(now)
+    one.step(102.0, NOTHING)
     for second in range(103, 160):
-        one.look(float(second), is_hinted=True)
-        assert not one.is_step_due(float(second))
-    one.look(160.0, is_hinted=True)
-    assert one.is_step_due(160.0)
-    assert one.seen(160.0).is_quiet
+        one.look(float(second))
+        assert not one.is_due(float(second))
+    one.look(160.0)
+    assert one.is_due(160.0)
+    assert one.step(160.0, NOTHING).is_quiet
 
 
 def test_a_folder_without_images_is_never_due(tmp_path: Path) -> None:
     put(tmp_path, "notes.txt")
     one = growing_at(tmp_path, 100.0)
-    one.look(100.0, is_hinted=True)
-    assert not one.is_step_due(1000.0)
-    assert not one.holds_something
+    one.look(100.0)
+    assert not one.is_due(1000.0)
+    assert not one.run.holds_something
 
 
 def test_a_file_that_changed_since_it_gave_no_image_is_tried_again(tmp_path: Path) -> None:
     put(tmp_path, "1.tif")
     one = growing_at(tmp_path, 100.0)
     for now in (100.0, 102.0):
-        one.look(now, is_hinted=True)
-    one.seen(102.0)
-    one.stepped(replace(NOTHING, undecoded=frozenset({"1.tif"})), 102.0, 0.0)
-    assert one.seen(103.0).undecoded == {"1.tif"}
+        one.look(now)
+    one.step(102.0, replace(NOTHING, undecoded=frozenset({"1.tif"}), doubtful=frozenset({"1.tif"})))
+    assert one.step(103.0, replace(NOTHING, undecoded=frozenset({"1.tif"}))).undecoded == {"1.tif"}
     (tmp_path / "1.tif").write_bytes(b"another image")
-    assert one.seen(104.0).undecoded == frozenset()
+    assert one.step(104.0, NOTHING).undecoded == frozenset()
+
+
+def test_an_event_that_comes_while_a_run_is_left_alone_is_heeded_after_that(tmp_path: Path) -> None:
+    one = growing_at(tmp_path, 100.0)
+    one.look(100.0)
+    one.run._look_again_at = 100.4
+    put(tmp_path, "1.tif")
+    one.look(100.2)
+    assert not one.run.holds_something
+    assert one.run.look_at == 100.4
+    one._now = 100.4
+    one.run.look(is_hinted=False)
+    assert one.run.holds_something
 
 
 # -- which cells wait -------------------------------------------------------------------------------------------------
@@ -219,7 +266,7 @@ def look(export: Export, monkeypatch: pytest.MonkeyPatch, *mounts: Mount) -> Non
 
 
 def test_a_folder_on_which_a_share_was_seen_is_away_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export = Export(settings_for(tmp_path, Path("reference")), FLAT)
+    export = Export(settings_for(tmp_path, Path("reference")), FLAT, tmp_path)
     local, share = Mount(Path("/"), "ext4", is_read_only=False), Mount(tmp_path, "cifs", is_read_only=False)
     look(export, monkeypatch, local)
     assert not export.is_share
@@ -233,7 +280,7 @@ def test_a_folder_on_which_a_share_was_seen_is_away_without_it(tmp_path: Path, m
 def test_a_folder_that_is_said_to_be_a_share_is_away_until_something_is_mounted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export = Export(settings_for(tmp_path, Path("reference"), mount="share"), FLAT)
+    export = Export(settings_for(tmp_path, Path("reference"), mount="share"), FLAT, tmp_path)
     local = Mount(Path("/"), "ext4", is_read_only=False)
     with pytest.raises(RunMissingError):
         look(export, monkeypatch, local)
@@ -242,7 +289,7 @@ def test_a_folder_that_is_said_to_be_a_share_is_away_until_something_is_mounted(
 
 
 def test_a_disk_of_this_machine_may_be_looked_at_as_a_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export = Export(settings_for(tmp_path, Path("reference"), mount="share"), FLAT)
+    export = Export(settings_for(tmp_path, Path("reference"), mount="share"), FLAT, tmp_path)
     look(export, monkeypatch, Mount(Path("/"), "ext4", is_read_only=False), Mount(tmp_path, "ext4", is_read_only=False))
     assert export.is_share
 
@@ -252,11 +299,15 @@ def test_results_are_not_written_under_a_disk_that_was_taken_out(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    export = Export(settings_for(tmp_path, Path("reference"), results=str(out)), FLAT)
+    settings = settings_for(tmp_path, Path("reference"), results=str(out))
+    export = Export(settings, FLAT, tmp_path)
     local, stick = Mount(Path("/"), "ext4", is_read_only=False), Mount(out, "vfat", is_read_only=False)
     look(export, monkeypatch, local, stick)
     with pytest.raises(RunMissingError, match="is gone; mount it again"):
         look(export, monkeypatch, local)
+    # Nor after a restart, before the disk is back.
+    with pytest.raises(RunMissingError, match=r"or remove .*results-mount if it lies elsewhere"):
+        look(Export(settings, FLAT, tmp_path), monkeypatch, local)
     look(export, monkeypatch, local, stick)
 
 

@@ -1,4 +1,6 @@
 import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.rights import without_rights
 
 CONFIG = Path("/etc/edge-ctc/edge-ctc.toml")
 INSTALLATION = Installation(Path("/opt/edge-ctc/bin/edge-ctc"), (Path("/usr/bin/python3"), Path("/opt/edge-ctc/lib")))
+ANALYZE = shutil.which("systemd-analyze") or ""
 
 
 def settings(**changed: str) -> Settings:
@@ -56,6 +59,34 @@ def test_the_unit_starts_this_installation_with_this_config() -> None:
     assert "/opt/edge-ctc" not in unit
 
 
+def test_a_dollar_in_the_program_stands_as_it_is_since_systemd_expands_none_there() -> None:
+    installation = replace(INSTALLATION, executable=Path("/srv/a$b 100%/bin/edge-ctc"))
+    unit = written(order_for(CONFIG, checked(), installation), "edge-ctc.service")
+    assert f'ExecStart="/srv/a$b 100%%/bin/edge-ctc" watch --config {CONFIG}\n' in unit
+
+
+@pytest.mark.parametrize("special", ['"', "'", "\\"])
+def test_a_program_that_systemd_would_refuse_is_refused_with_a_better_place(special: str) -> None:
+    installation = replace(INSTALLATION, executable=Path(f"/srv/a{special}b/bin/edge-ctc"))
+    with pytest.raises(ConfigError, match=r"which systemd refuses; install it .* into /opt/edge-ctc"):
+        order_for(CONFIG, checked(), installation)
+
+
+@pytest.mark.skipif(not ANALYZE, reason="systemd is not installed")
+def test_systemd_takes_a_program_of_any_other_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "a$b 100% ü" / "edge-ctc"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / "probe.service"
+    monkeypatch.setattr(install_service, "HIDDEN", ())
+    content = written(order_for(CONFIG, checked(), replace(INSTALLATION, executable=program)), "edge-ctc.service")
+    start = next(line for line in content.splitlines() if line.startswith("ExecStart="))
+    unit.write_text(f"[Service]\n{start}\n")
+    done = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, check=False)
+    assert "probe.service" not in done.stderr, done.stderr
+
+
 def test_a_name_that_no_unit_can_hold_is_refused() -> None:
     with pytest.raises(ConfigError, match="no unit can name"):
         order_for(Path("/etc/a\nExecStart=b.toml"), checked(), INSTALLATION)
@@ -89,9 +120,24 @@ def test_an_export_folder_among_the_systems_own_is_refused(folder: str) -> None:
         writable_paths(settings(export_dir=folder))
 
 
+@pytest.mark.parametrize("folder", ["/", "/usr", "/etc/engines", "/var"])
+def test_engines_among_the_systems_own_files_are_refused(folder: str) -> None:
+    with pytest.raises(ConfigError, match=rf"engines_dir: {folder} belongs to the system; leave it out"):
+        writable_paths(settings(engines_dir=folder))
+
+
+@pytest.mark.parametrize("key", ["export_dir", "results", "engines_dir"])
+def test_no_setting_writes_a_line_of_its_own_into_the_drop_in(key: str) -> None:
+    with pytest.raises(ValueError, match="in printable characters"):
+        settings(**{key: "/mnt/a\n[Service]\nUser=root"})
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
+        ({"checkpoint": "//root/ours"}, "checkpoint: //root/ours lies in /root"),
+        ({"checkpoint": "/srv/../home/ours"}, "checkpoint: /srv/../home/ours lies in /home"),
+        ({"profile": "/etc/../home/ours.toml"}, "profile: /etc/../home/ours.toml lies in /home"),
         ({"export_dir": "/home/lab/exports"}, "export_dir: /home/lab/exports lies in /home"),
         ({"checkpoint": "/root/ours"}, "checkpoint: /root/ours lies in /root"),
         ({"profile": "/tmp/ours.toml"}, "profile: /tmp/ours.toml lies in /tmp"),  # noqa: S108
@@ -115,6 +161,22 @@ def test_an_installation_or_config_that_the_sandbox_hides_is_refused_with_a_bett
         ConfigError, match=r"config: /home/lab/edge-ctc\.toml lies in /home, .* put it into /etc/edge-ctc"
     ):
         order_for(Path("/home/lab/edge-ctc.toml"), checked(), INSTALLATION)
+
+
+def test_what_leads_into_a_hidden_folder_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = tmp_path / "hidden"
+    monkeypatch.setattr(install_service, "HIDDEN", (str(hidden),))
+    (tmp_path / "seen").symlink_to(hidden)
+    with pytest.raises(
+        ConfigError, match=r"checkpoint: .*/seen/ours lies in .*/hidden, which the service does not see"
+    ):
+        order_for(CONFIG, checked(checkpoint=str(tmp_path / "seen" / "ours")), INSTALLATION)
+    for config in (tmp_path / "seen" / "edge-ctc.toml", Path(f"{tmp_path}/seen/../hidden/edge-ctc.toml")):
+        with pytest.raises(ConfigError, match=r"config: .* lies in .*/hidden"):
+            order_for(config, checked(), INSTALLATION)
+    monkeypatch.setattr(install_service, "HIDDEN", ("/home",))
+    with pytest.raises(ConfigError, match="lies in /home"):
+        order_for(Path("/etc/../home/lab/edge-ctc.toml"), checked(), INSTALLATION)
 
 
 @pytest.fixture

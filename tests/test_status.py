@@ -167,6 +167,24 @@ def test_a_daemon_that_was_killed_leaves_the_place_free(folder: Path) -> None:
     assert os.listdir(folder) == [LOCK]
 
 
+def test_what_the_daemon_before_said_goes_with_the_lock(folder: Path) -> None:
+    """Process 1 of a container that was started anew must not seem to say what process 1 said before."""
+    with sole_daemon(folder):
+        write_status(folder / STATUS, status_now())
+    assert (folder / STATUS).exists()
+    with sole_daemon(folder):
+        assert os.listdir(folder) == [LOCK]
+        assert not look_for_daemon(folder).answers
+
+
+def test_a_second_daemon_takes_nothing_of_what_the_first_said(folder: Path) -> None:
+    with another_daemon(folder) as first:
+        write_status(folder / STATUS, status_now(pid=first.pid))
+        with pytest.raises(ResultsHeldError), sole_daemon(folder):
+            pass
+        assert look_for_daemon(folder).answers
+
+
 def test_asking_never_keeps_a_daemon_from_starting(folder: Path) -> None:
     with sole_daemon(folder):
         pass
@@ -389,9 +407,16 @@ def test_a_daemon_that_has_not_said_anything_yet_is_not_taken_for_the_one_before
 
 
 def test_a_status_of_before_the_machine_started_is_nobodys(folder: Path) -> None:
+    """One of the same number runs now and could not take it away: what was said later than now is of another start."""
     with sole_daemon(folder):
-        write_status(folder / STATUS, status_now(boot_id="another", updated_boot_s=10.0**9))
+        write_status(folder / STATUS, status_now(boot_id="another", updated_boot_s=seconds_since_boot() + 100))
         assert not look_for_daemon(folder).answers
+
+
+def test_a_container_that_shows_another_number_of_the_machines_start_is_answered_for(folder: Path) -> None:
+    with sole_daemon(folder):
+        write_status(folder / STATUS, status_now(boot_id="another"))
+        assert look_for_daemon(folder).answers
 
 
 @pytest.mark.parametrize("days", [-30, 30])

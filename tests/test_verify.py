@@ -251,10 +251,60 @@ def test_an_image_of_a_channel_that_the_checkpoint_does_not_take_is_missed(
     edge_ctc("classify-run", run, "--checkpoint", bright_field)
     assert edge_ctc("verify-run", run, "--recompute").code == 0
     image_of(run).unlink()
-    assert_fault(edge_ctc("verify-run", run), "on disk", "1 files that no row names are gone")
+    finished = edge_ctc("verify-run", run)
+    assert finished.code == 66
+    assert "UNCHECKED on disk    1 files that no call rests on are gone: whether " in finished.out
+    assert "ok        on disk" not in finished.out
 
 
-def test_ignored_files_may_go_where_every_cell_is_whole(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+def test_ignored_files_that_go_accuse_no_run_of_channels_that_the_checkpoint_does_not_take(
+    edge_ctc: EdgeCtc, run: Path, tmp_path: Path
+) -> None:
+    bright_field = write_checkpoint(tmp_path / "bf", channels=["BF"])
+    image_of(run).unlink()
+    (run / "Thumbs.db").write_bytes(b"x")
+    edge_ctc("classify-run", run, "--checkpoint", bright_field)
+    (run / "Thumbs.db").unlink()
+    finished = edge_ctc("verify-run", run)
+    assert finished.code == 66, finished.out
+    assert "is not known -> look into a copy of the run" in finished.out
+
+
+@pytest.mark.parametrize("lacking", [(), ("PE",), ("BF", "DAPI", "PE", "APC")])
+def test_ignored_files_may_go_where_every_image_has_its_row(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path, lacking: tuple[str, ...]
+) -> None:
+    for channel in lacking:
+        image_of(run, channel=channel).unlink()
+    (run / "~$cells.xlsx").write_bytes(b"x")
+    (run / "Thumbs.db").write_bytes(b"x")
+    edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    (run / "~$cells.xlsx").unlink()
+    (run / "Thumbs.db").unlink()
+    finished = edge_ctc("verify-run", run)
+    assert finished.code == 0, finished.out
+    assert "2 fewer that no call rests on, none of them an image of a cell" in finished.out
+
+
+@pytest.mark.parametrize(("rule", "code"), [("sharpest", 0), ("middle", 66)])
+def test_ignored_files_may_go_where_every_focal_plane_has_its_row(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path, tmp_path: Path, rule: str, code: int
+) -> None:
+    planes = OURS.replace("{channel}.tif", "{channel}_z{plane}.tif") + f'focal_plane = {{rule = "{rule}"}}\n'
+    (tmp_path / "planes.toml").write_text(planes)
+    for path in sorted((run / "Images").iterdir()):
+        path.rename(path.with_stem(f"{path.stem}_z0"))
+    (run / "Thumbs.db").write_bytes(b"x")
+    named = ("--profile", tmp_path / "planes.toml")
+    assert edge_ctc("classify-run", run, "--checkpoint", checkpoint, *named).code == 0
+    assert edge_ctc("verify-run", run, *named).code == 0
+    (run / "Thumbs.db").unlink()
+    finished = edge_ctc("verify-run", run, *named)
+    assert finished.code == code, finished.out
+
+
+def test_ignored_files_may_go_where_every_cell_is_whole(edge_ctc: EdgeCtc, run: Path, tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "bf", channels=["BF"])
     (run / "Thumbs.db").write_bytes(b"x")
     edge_ctc("classify-run", run, "--checkpoint", checkpoint)
     (run / "Thumbs.db").unlink()
@@ -296,13 +346,41 @@ def test_results_elsewhere_are_found_by_out(edge_ctc: EdgeCtc, run: Path, checkp
     assert "--out" in finished.err
 
 
-def test_the_results_of_another_folder_of_the_same_name_are_no_certificate(
+def test_a_run_that_was_moved_away_from_its_results_is_known_by_its_images(
     edge_ctc: EdgeCtc, called: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "elsewhere" / "run"
     shutil.copytree(called, other)
     finished = edge_ctc("verify-run", other, "--out", called.parent)
-    assert_fault(finished, "manifest", "run_folder run, expected ../elsewhere/run")
+    assert finished.code == 0, finished.out
+    told = "note      manifest   seen from its results the run lay in run then and lies in ../elsewhere/run now; "
+    assert any(line.startswith(told) for line in finished.out.splitlines()), finished.out
+
+
+def test_the_results_of_another_folder_of_the_same_name_are_no_certificate(
+    edge_ctc: EdgeCtc, called: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "elsewhere" / "run"
+    shutil.copytree(called, other)
+    flip(image_of(other))
+    finished = edge_ctc("verify-run", other, "--out", called.parent)
+    assert_fault(finished, "manifest", "its images are not those: it may be another run", "expected run ->")
+    assert "name the run that was called" in finished.out
+
+
+def test_a_moved_run_that_no_image_shows_to_be_the_same_is_neither_certified_nor_accused(
+    edge_ctc: EdgeCtc, called: Path, tmp_path: Path
+) -> None:
+    def all_gone(manifest: dict[str, Any]) -> None:
+        manifest["inputs"] = [file | {"state": "gone"} for file in manifest["inputs"]]
+
+    shutil.rmtree(called / "Images")
+    rewrite_manifest(called, all_gone)
+    other = tmp_path / "elsewhere" / "run"
+    shutil.copytree(called, other)
+    finished = edge_ctc("verify-run", other, "--out", called.parent)
+    assert "UNCHECKED manifest   seen from its results the run lay in run then" in finished.out
+    assert "and no image shows that it is the same -> put run and results back" in finished.out
 
 
 def test_a_run_that_is_not_there_ends_with_66(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
@@ -635,6 +713,17 @@ def test_a_manifest_that_was_never_sealed_is_certified_with_a_note(edge_ctc: Edg
     assert "note      manifest   not sealed" in finished.out
 
 
+def test_a_manifest_whose_seal_was_blanked_is_none_of_an_earlier_version(edge_ctc: EdgeCtc, called: Path) -> None:
+    manifest = json.loads(manifest_path(called).read_bytes())
+    edited = manifest_path(called).read_bytes().replace(sealing(manifest["seal"]), sealing(""))
+    seconds = b'"seconds":%s' % json.dumps(manifest["seconds"]).encode()
+    assert seconds in edited
+    manifest_path(called).write_bytes(edited.replace(seconds, b'"seconds":0.25'))
+    finished = edge_ctc("verify-run", called)
+    assert_fault(finished, "manifest", "seal empty: it was taken out")
+    assert "an earlier version" not in finished.out
+
+
 def test_a_manifest_without_the_checkpoints_folder_is_read_and_the_checkpoint_asked_for(
     edge_ctc: EdgeCtc, called: Path, checkpoint: Path
 ) -> None:
@@ -664,11 +753,37 @@ def test_a_shipped_checkpoint_is_found_wherever_it_lay(edge_ctc: EdgeCtc, run: P
     assert edge_ctc("verify-run", run).code == 0
 
 
-def test_another_checkpoint_is_a_fault(edge_ctc: EdgeCtc, called: Path, tmp_path: Path) -> None:
+def test_an_option_that_names_another_checkpoint_accuses_no_run(
+    edge_ctc: EdgeCtc, called: Path, tmp_path: Path
+) -> None:
     other = write_checkpoint(tmp_path / "other", name="other")
     finished = edge_ctc("verify-run", called, "--checkpoint", other, "--recompute")
-    assert_fault(finished, "checkpoint", f"{other}: other, sha256", "expected means")
+    assert finished.code == 66, finished.out
+    assert f"UNCHECKED checkpoint {other}: other, sha256" in finished.out
+    assert "expected means" in finished.out
     assert "UNCHECKED recomputed" in finished.out
+    flip(other / "model.onnx")
+    assert edge_ctc("verify-run", called, "--checkpoint", other).code == 66
+    assert edge_ctc("verify-run", called, "--checkpoint", tmp_path).code == 66
+
+
+def test_an_option_that_names_a_spoilt_copy_of_the_checkpoint_is_a_fault(
+    edge_ctc: EdgeCtc, called: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(checkpoint, tmp_path / "copy")
+    flip(copy / "model.onnx")
+    assert_fault(edge_ctc("verify-run", called, "--checkpoint", copy), "checkpoint", "model.onnx")
+
+
+def test_another_checkpoint_where_the_one_that_called_lay_is_a_fault(
+    edge_ctc: EdgeCtc, run: Path, tmp_path: Path
+) -> None:
+    ours = write_checkpoint(tmp_path / "ours")
+    edge_ctc("classify-run", run, "--checkpoint", ours)
+    shutil.copytree(write_checkpoint(tmp_path / "other", name="other"), ours, dirs_exist_ok=True)
+    assert_fault(edge_ctc("verify-run", run), "checkpoint", f"{ours}: other, sha256", "expected means")
+    (ours / "checkpoint.json").unlink()
+    assert edge_ctc("verify-run", run).code == 66
 
 
 def test_thresholds_of_the_manifest_that_are_not_the_checkpoints_are_found(edge_ctc: EdgeCtc, called: Path) -> None:
@@ -688,8 +803,29 @@ def test_a_profile_that_is_not_built_in_is_asked_for(
     assert "--profile" in finished.out
     assert edge_ctc("verify-run", run, "--profile", ours, "--recompute").code == 0
     ours.write_text(OURS.replace('"BF"', '"BFF"'))
-    assert_fault(edge_ctc("verify-run", run, "--profile", ours), "profile", "expected ours")
+    for other in (ours, "per-cell"):
+        finished = edge_ctc("verify-run", run, "--profile", other)
+        assert finished.code == 66, finished.out
+        assert "is not the profile that called the run; expected ours, " in finished.out
+        assert "name its file, as it was then, with --profile" in finished.out
     assert edge_ctc("verify-run", run, "--profile", tmp_path / "none.toml").code == 78
+
+
+def test_an_option_that_names_another_profile_accuses_no_run(edge_ctc: EdgeCtc, called: Path) -> None:
+    finished = edge_ctc("verify-run", called, "--profile", "per-cell")
+    assert finished.code == 66, finished.out
+    assert "-> leave --profile out" in finished.out
+
+
+def test_the_help_says_what_the_options_mean_here(edge_ctc: EdgeCtc) -> None:
+    told = " ".join(edge_ctc("verify-run", "--help").out.split())
+    assert "accounts for every file" not in told
+    for part in (
+        "each byte of it as it was then",
+        "that the manifest notes",
+        "Folder that holds the calls of this run",
+    ):
+        assert part in told
 
 
 def test_calls_for_excel_in_italian_are_certified(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:

@@ -485,27 +485,29 @@ def test_a_second_daemon_and_a_classify_run_say_who_writes(
             assert f"process {os.getpid()}" in str(second.failure[0])
 
 
-def test_a_run_in_which_daemons_ended_suddenly_is_called_last_and_not_at_once(state: Path) -> None:
+def test_runs_in_which_daemons_ended_suddenly_are_called_last_and_not_at_once(state: Path) -> None:
     state.mkdir()
     for _ in range(3):
-        note = LastWork(state)
-        killed = note.on("P01")
+        killed = LastWork(state).on("P01")
         killed.__enter__()
-    after = LastWork(state)
-    assert after.run == "P01"
-    assert after.pause_s == 20.0
+    LastWork(state).on("P02").__enter__()
+    after, now = LastWork(state), time.monotonic()
+    assert (after.ends("P01"), after.ends("P02"), after.ends("P03")) == (3, 1, 0)
+    assert not after.may_begin("P01", now + 19)
+    assert after.may_begin("P01", now + 20)
+    assert after.may_begin("P02", now + 1)
     with after.on("P01"):
         pass
-    assert after.run == ""
-    assert LastWork(state).run == ""
+    assert LastWork(state).ends("P01") == 0
+    assert LastWork(state).ends("P02") == 1
 
 
 def test_an_engine_error_leaves_the_note_and_what_concerns_the_run_alone_does_not(state: Path) -> None:
     state.mkdir()
-    for error, left in ((RunUnreadableError("disk"), ""), (EngineError("NaN"), "P01")):
+    for error, ends in ((RunUnreadableError("disk"), 0), (EngineError("NaN"), 1)):
         with pytest.raises(type(error)), LastWork(state).on("P01", (RunError,)):
             raise error
-        assert LastWork(state).run == left
+        assert LastWork(state).ends("P01") == ends
 
 
 def test_an_unreadable_file_is_told_without_its_name_and_keeps_the_run_from_being_complete(
@@ -536,8 +538,8 @@ def test_an_unreadable_file_is_told_without_its_name_and_keeps_the_run_from_bein
 
 def test_a_sudden_end_once_delays_nothing(export: Path, state: Path, checkpoint: Path) -> None:
     state.mkdir()
-    LastWork(state).on("P01").__enter__()
+    LastWork(state).on(str(export / "P01")).__enter__()
     bring(new_run(export), export)
     with watching(settings_for(export, checkpoint), state) as daemon:
         daemon.until_called("P01")
-    assert LastWork(state).run == ""
+    assert LastWork(state).ends(str(export / "P01")) == 0

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edge_ctc.cli.exits import ExitCode, exit_code
-from edge_ctc.cli.options import OutOption, ProfileOption, checkpoint_folder, named_folder
+from edge_ctc.cli.options import checkpoint_folder, named_folder
 from edge_ctc.console.verify import VerifyWatcher, print_certificate, print_json_certificate, print_json_failure
 from edge_ctc.errors import EdgeCtcError
 from edge_ctc.exports.profile import load_profile
@@ -16,7 +16,14 @@ from edge_ctc.verify import Asked, Certificate, verify_run
 
 def verify(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run that has been called.")],
-    out: OutOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that holds the calls of this run. Without it they are looked for beside the run's folder. "
+            "Where a daemon's `results` has a folder for each patient or day, it is that one.",
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -24,7 +31,14 @@ def verify(
             help="The checkpoint that called the run. Without it the folder where it lay then, or a shipped one.",
         ),
     ] = None,
-    profile: ProfileOption = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="The profile that called the run: a built-in one, or its TOML file, each byte of it as it was then. "
+            "Without it the built-in one that the manifest notes.",
+        ),
+    ] = None,
     recompute: Annotated[
         bool,
         typer.Option("--recompute", help="Compute every cell again, with ONNX Runtime on the CPU, and compare."),
@@ -38,7 +52,8 @@ def verify(
 
     Hashes calls, images, table and checkpoint again, and holds rows, sums and the folder against the manifest. Ends
     with 0 only if all of it closes; with 65 where something is not as it was called; with 66 where something that a
-    check needs is not there; with 75 where the disk fails or somebody writes meanwhile. Changes nothing.
+    check needs is not there, or an option names another; with 75 where the disk fails or somebody writes meanwhile.
+    Changes nothing.
 
     Example: edge-ctc verify-run /data/exports/P07 --recompute
     """

@@ -26,9 +26,11 @@ class _Place:
 class _Mounted:
     """A folder, and what was mounted there: its mount point alone is an empty folder of another disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, note: Path | None = None) -> None:
+        """`note` is a file in which the mount point is remembered beyond the end of the process."""
         self._folder = folder
-        self._seen: Mount | None = None
+        self._note = note
+        self._seen = _noted(note)
 
     def look(self) -> Mount | None:
         """What it lies on now; None: the kernel does not tell.
@@ -41,9 +43,25 @@ class _Mounted:
         if mount is not None and before is not None and mount.point != before.point:
             is_gone = before.point.is_relative_to(mount.point) or (before.is_network and not mount.is_network)
             if is_gone:
-                raise RunMissingError(f"{self._folder}: what was mounted on {before.point} is gone; mount it again")
+                forget = f", or remove {self._note} if it lies elsewhere now" if self._note else ""
+                raise RunMissingError(
+                    f"{self._folder}: what was mounted on {before.point} is gone; mount it again{forget}"
+                )
+        if mount is not None and (before is None or mount.point != before.point) and self._note is not None:
+            with contextlib.suppress(OSError):
+                self._note.write_text(f"{mount.kind}\n{mount.point}", "utf-8", "surrogateescape")
         self._seen = mount or before
         return mount
+
+
+def _noted(note: Path | None) -> Mount | None:
+    """The mount that an earlier daemon saw, as far as it matters."""
+    if note is None:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        kind, point = note.read_text("utf-8", "surrogateescape").split("\n", 1)
+        return Mount(Path(point), kind, is_read_only=False)
+    return None
 
 
 class Export:
@@ -57,8 +75,8 @@ class Export:
         unlisted: why a folder between it and runs could not be listed in the last look; None: all could.
     """
 
-    def __init__(self, settings: Settings, profile: Profile) -> None:
-        """Nothing was looked at yet."""
+    def __init__(self, settings: Settings, profile: Profile, state: Path) -> None:
+        """Nothing was looked at yet; `state` is the daemon's own folder."""
         self._settings = settings
         self._glob = profile.runs
         self._folder = Path(settings.export_dir)
@@ -67,7 +85,8 @@ class Export:
         self._places: dict[Path, _Place] = {}
         self._names: dict[Path, frozenset[str]] = {}
         self._export_mount = _Mounted(self._folder)
-        self._results_mount = None if self._out is None else _Mounted(self._out)
+        # The export folder without its share is empty, and nothing is owed; results would be written there anew.
+        self._results_mount = None if self._out is None else _Mounted(self._out, state / "results-mount")
         self.is_share = settings.mount == "share"
         self.mount: Mount | None = None
         self.unlisted: RunUnreadableError | None = None

@@ -50,13 +50,14 @@ class Finished:
         self._times_at = self._list_at = -math.inf
         self._looks_without = 0
 
-    def owes_work(self, now: float, *, has_results: bool, is_hinted: bool) -> bool:
+    def owes_work(self, now: float, *, has_results: bool, is_hinted: bool, has_time: bool = True) -> bool:
         """Whether a file was added, changed or taken away since, or its results are gone.
 
         Args:
             now: monotonic seconds.
             has_results: whether calls and manifest are there, by their names.
             is_hinted: whether an event came from inside the run.
+            has_time: whether all its files may be looked at because it is time to.
 
         Raises:
             RunError: the run is gone or cannot be listed.
@@ -64,7 +65,7 @@ class Finished:
         self._looks_without = 0 if has_results or not self.is_called else self._looks_without + 1
         if self._looks_without >= _LOOKS_TO_BELIEVE:
             return True
-        is_due = is_hinted or now >= self._list_at
+        is_due = is_hinted or (has_time and now >= self._list_at)
         if not is_due and now < self._times_at:
             return False
         times = self._folder_times()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edge_ctc.cells import ImageFile
@@ -24,7 +25,13 @@ class Growing:
     """
 
     def __init__(
-        self, folder: Path, settings: Settings, rules: Rules, now: float, *, believes_end: bool = True
+        self,
+        folder: Path,
+        settings: Settings,
+        rules: Rules,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        believes_end: bool = True,
     ) -> None:
         """It was not looked at yet.
 
@@ -32,16 +39,17 @@ class Growing:
             folder: of the run.
             settings: of the daemon.
             rules: what its files' names tell.
-            now: monotonic seconds.
+            clock: tells monotonic seconds.
             believes_end: whether the run is over where its table or sentinel says so. Not where they were wrong before:
                 some instruments write a row of the table with each cell.
         """
         self._believes_end = believes_end
         self.pending = 0
-        self.first_seen = now
+        self._clock = clock
+        self.first_seen = clock()
         self._folder = folder
         self._settings = settings
-        self._settling = Settling(settings.settle_s, rules, now)
+        self._settling = Settling(settings.settle_s, rules, self.first_seen)
         self._listing: Listing | None = None
         self._undecoded: dict[str, ImageFile] = {}
         self._doubtful: frozenset[str] = frozenset()
@@ -50,7 +58,8 @@ class Growing:
         self._stepped_at = -math.inf
         self._step_took = 0.0
         self._news_seen = self._news_then = 0
-        self._paused_in_vain = False
+        self._is_hinted = False
+        self._stepped_settled = self._saw_settled = False
 
     @property
     def changed_at(self) -> float:
@@ -69,26 +78,36 @@ class Growing:
             return self.first_seen if self._settling.holds_something else None
         return self._settling.oldest_arriving
 
-    def look(self, now: float, *, is_hinted: bool) -> None:
+    def look(self, *, is_hinted: bool) -> None:
         """List the run, if it is time to; `is_hinted` after an event from inside it.
 
         Raises:
             RunError: it is gone or cannot be listed.
         """
-        if now < self._look_again_at or not (is_hinted or now >= self.look_at):
+        # An event that comes while the run is left alone is heeded after that.
+        self._is_hinted |= is_hinted
+        if self._clock() < self.look_at:
             return
-        began = time.monotonic()
+        self._is_hinted = False
         known = self._settling.known
         if self._doubtful:
             known = {name: file for name, file in known.items() if name not in self._doubtful}
+        self._list(known)
+
+    def _list(self, known: Mapping[str, ImageFile] | None) -> Listing:
+        began = self._clock()
         listing = list_files(self._folder, known)
-        self._settling.look(listing, now)
-        self._listing, self._looked_at = listing, now
-        self._look_again_at = now + (1 + _REST) * (time.monotonic() - began)
+        ended = self._clock()
+        self._settling.look(listing, began, ended)
+        self._listing, self._looked_at = listing, began
+        self._look_again_at = ended + _REST * (ended - began)
+        return listing
 
     @property
     def look_at(self) -> float:
-        """When it is looked at next without an event; monotonic seconds."""
+        """When it is looked at next; monotonic seconds."""
+        if self._is_hinted:
+            return self._look_again_at
         regular = self._looked_at + self._settings.look_every_s
         ready = self._settling.next_at
         return max(self._look_again_at, regular if ready is None else min(regular, ready))
@@ -97,16 +116,18 @@ class Growing:
         """Whether there is something to call, or the run may be over."""
         if not self._settling.holds_something:
             return False
-        if self.is_quiet:
-            return True
-        if self._settling.news == self._news_then:
-            return False
         rest = _REST * self._step_took
+        if self.is_quiet:
+            return now >= self._stepped_at + rest
+        has_news = self._settling.news > self._news_then
         if not self._settling.has_settled(now):
             since = max(self._stepped_at, self.first_seen)
-            return now >= since + max(rest, self._settings.partial_every_s)
-        # It may be over, and then nobody waits longer; a run that pauses again and again was not over before either.
-        return not self._paused_in_vain or now >= self._stepped_at + rest
+            return has_news and now >= since + max(rest, self._settings.partial_every_s)
+        if not self._stepped_settled:
+            # It may be over, and then nobody waits longer.
+            return True
+        # A run that pauses again and again was not over before either.
+        return has_news and now >= self._stepped_at + rest
 
     @property
     def quiet_s(self) -> float:
@@ -115,8 +136,9 @@ class Growing:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether it is not over and does not grow."""
-        return self.holds_something and self.quiet_s >= self._settings.stalled_after_s
+        """Whether it does not grow though a cell waits for something, or none could be called yet."""
+        waits = self.pending > 0 or self._stepped_at < 0
+        return self.holds_something and waits and self.quiet_s >= self._settings.stalled_after_s
 
     @property
     def is_quiet(self) -> bool:
@@ -128,11 +150,11 @@ class Growing:
         """As it was last listed; None: never yet."""
         return self._listing
 
-    def begin_anew(self, now: float) -> None:
-        """The share was away: whoever writes there may have been held up as long."""
-        self._settling.begin_anew(now)
+    def begin_anew(self) -> None:
+        """It was away, or could not be looked at: whoever writes there may have been held up as long."""
+        self._settling.begin_anew(self._clock())
 
-    def seen(self, now: float) -> Seen:
+    def seen(self) -> Seen:
         """The run as it is now; where it may be over, every file is asked for its size and time once more.
 
         A run that lost a file since is not over: it settles again first.
@@ -141,10 +163,9 @@ class Growing:
             RunError: it is gone or cannot be listed.
         """
         listing = self._listing
-        if listing is None or self._settling.has_settled(now) or self.is_quiet:
-            listing = list_files(self._folder)
-            self._settling.look(listing, now)
-        known = self._settling.known
+        if listing is None or self._settling.has_settled(self._clock()) or self.is_quiet:
+            listing = self._list(None)
+        known, self._saw_settled = self._settling.known, self._settling.has_settled(self._clock())
         undecoded = frozenset(name for name, file in self._undecoded.items() if known.get(name) == file)
         self._news_seen = self._settling.news
         return Seen(
@@ -152,7 +173,7 @@ class Growing:
             unsettled=self._settling.unsettled,
             undecoded=undecoded,
             doubtful=self._doubtful,
-            may_be_over=self._believes_end and self._settling.has_settled(now),
+            may_be_over=self._believes_end and self._saw_settled,
             is_quiet=self.is_quiet,
         )
 
@@ -161,7 +182,7 @@ class Growing:
         known = self._settling.known
         self.pending = step.pending
         self._news_then = self._news_seen
-        self._paused_in_vain = self._settling.has_settled(began)
+        self._stepped_settled = self._saw_settled
         self._undecoded = {name: known[name] for name in step.undecoded if name in known}
         self._doubtful = step.doubtful
         self._stepped_at, self._step_took = began + took, took

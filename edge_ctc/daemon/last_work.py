@@ -1,6 +1,8 @@
-"""Which run was being called when a daemon ended without a word: it is called last by the next one, and not at once."""
+"""Which runs were being called when a daemon ended by itself: the next one calls them last, and not at once."""
 
 import contextlib
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,47 +12,58 @@ _LONGEST_PAUSE_S = 600.0
 
 
 class LastWork:
-    """A note in the state folder while a run is called; one that is found at the start tells of a sudden end.
+    """A note in the state folder while a run is called; what is found there at the start tells of sudden ends.
 
-    Whatever in a run ends the process (a decoder that crashes, memory, a hung engine) must not keep the others waiting
-    when that comes again and again. The note decides only when a run is called, never what is said of it, so that it
-    may be lost.
+    Whatever in a run ends the process (a decoder that crashes, memory, an engine that fails or hangs) must not keep the
+    others waiting when that comes again and again. The note decides only when a run is called, never what is said of
+    it, so that it may be lost.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read what an earlier daemon left in the state folder."""
+        """Read what earlier daemons left in the state folder."""
         self._path = folder / _NAME
-        self.run, self._ends = _read(self._path)
+        self._ends = _read(self._path)
+        self._began = time.monotonic()
 
-    @property
-    def pause_s(self) -> float:
-        """For how long after the start that run is left alone: not at all after one sudden end; it may be power's."""
-        return 0.0 if self._ends < 2 else min(_FIRST_PAUSE_S * 2.0 ** (self._ends - 2), _LONGEST_PAUSE_S)
+    def ends(self, run: str) -> int:
+        """How often a daemon ended while it called this run, since it was last called with success."""
+        return self._ends.get(run, 0)
+
+    def may_begin(self, run: str, now: float) -> bool:
+        """Whether it is time for this run: at once after one sudden end, which may be power's; later after more."""
+        ends = self.ends(run)
+        pause_s = 0.0 if ends < 2 else min(_FIRST_PAUSE_S * 2.0 ** min(ends - 2, 10), _LONGEST_PAUSE_S)
+        return now - self._began >= pause_s
 
     @contextlib.contextmanager
     def on(self, run: str, harmless: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
         """The run is called while the context lasts; any exception but a harmless one is taken to end the process."""
-        ends = self._ends + 1 if run == self.run else 1
-        with contextlib.suppress(OSError):
-            self._path.write_text(f"{ends}\n{run}", "utf-8", "surrogateescape")
+        self._write(self._ends | {run: self.ends(run) + 1})
         try:
             yield
         except harmless:
-            self.forget()
+            self._write(self._ends)
             raise
-        self.forget()
-        if run == self.run:
-            self.run, self._ends = "", 0
+        self._ends.pop(run, None)
+        self._write(self._ends)
 
-    def forget(self) -> None:
-        """Nothing ended here by itself."""
+    def forget_now(self) -> None:
+        """What is under way is left on purpose."""
+        self._write(self._ends)
+
+    def _write(self, ends: dict[str, int]) -> None:
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            if ends:
+                self._path.write_text(json.dumps(ends))
+            else:
+                self._path.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> tuple[str, int]:
+def _read(path: Path) -> dict[str, int]:
     try:
-        ends, run = path.read_text("utf-8", "surrogateescape").split("\n", 1)
-        return run, int(ends)
+        found = json.loads(path.read_text())
     except (OSError, ValueError):
-        return "", 0
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {run: ends for run, ends in found.items() if isinstance(ends, int)}

@@ -22,6 +22,8 @@ _WORDS: tuple[tuple[type[RunError], str], ...] = (
 
 def reason_of(error: RunError) -> str:
     """The kind of failure, and what the system said."""
+    if isinstance(error, RunUnreadableError) and error.__cause__ is None:
+        return "changes while it is read"
     words = next((words for kind, words in _WORDS if isinstance(error, kind)), "cannot be called")
     cause = error.__cause__
     return f"{words}: {cause.strerror}" if isinstance(cause, OSError) and cause.strerror else words

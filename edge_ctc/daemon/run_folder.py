@@ -98,6 +98,8 @@ class RunFolders:
         """Those of `paths`; the others are absent, and forgotten when they stay so."""
         there = [self._folders.setdefault(path, RunFolder(path)) for path in paths]
         for folder in there:
+            if folder.absent_since is not None and isinstance(folder.state, Growing):
+                folder.state.begin_anew()
             folder.absent_since = None
         if len(self._folders) > len(there):
             self._let_go(frozenset(paths), now)
@@ -111,12 +113,12 @@ class RunFolders:
             elif now - folder.absent_since > _FORGET_S:
                 del self._folders[path]
 
-    def begin_anew(self, now: float) -> None:
+    def begin_anew(self) -> None:
         """The share is back: what stood in the way may be gone, and nobody looked at what grows."""
         for folder in self._folders.values():
             folder.wait = None
             if isinstance(folder.state, Growing):
-                folder.state.begin_anew(now)
+                folder.state.begin_anew()
 
     @property
     def busy(self) -> int:

@@ -20,7 +20,6 @@ from edge_ctc.daemon.answer import Answer
 from edge_ctc.daemon.face import Face
 from edge_ctc.daemon.heartbeat import Heartbeat
 from edge_ctc.daemon.journal import Journal
-from edge_ctc.daemon.last_work import LastWork
 from edge_ctc.daemon.movement import Movement
 from edge_ctc.daemon.portrait import Portrait
 from edge_ctc.daemon.pulse import Pulse, TimedEngine
@@ -90,7 +89,7 @@ def _turn(watcher: Watcher, speaker: "_Speaker", signals: "_Signals") -> None:
         wait([loop], _STOP_S)
     if not loop.done():
         # A share holds it that does not answer; whatever it was at is mended at the next start.
-        LastWork(state_folder()).forget()
+        watcher.last_work.forget_now()
         speaker.say_ended()
         os._exit(_DONE)
     loop.result()

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from edge_ctc.cells import ImageFile
 from edge_ctc.exports.listing import Listing
 
-_LONGEST_GAP_S = 5.0
-"""Between two looks; of a longer one the rest was not seen."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Arriving:
@@ -55,16 +52,20 @@ class Settling:
         self._settle_s = settle_s
         self._rules = rules
         self._looked_at = now
-        self._quiet_s = 0.0
         self._arriving: dict[str, _Arriving] = {}
         self._others: set[str] = set()
         self.known: dict[str, ImageFile] = {}
         self.news = 0
         self.changed_at = now
 
-    def look(self, listing: Listing, now: float) -> None:
-        """Compare with the look before; a file that the listing took over from `known` costs next to nothing."""
-        changed_before = self.changed_at
+    def look(self, listing: Listing, began: float, ended: float) -> None:
+        """Compare with the look before; a file that the listing took over from `known` costs next to nothing.
+
+        Args:
+            listing: what was seen.
+            began: when the listing began: what stayed the same was so until then at least. Monotonic seconds.
+            ended: when it ended: what is new was seen then at the latest. So a slow share shortens no wait.
+        """
         there = 0
         for file in listing.files:
             name = file.name
@@ -73,40 +74,36 @@ class Settling:
             elif name not in self._others:
                 if name in self.known or name in self._arriving or self._rules.matters(name):
                     there += 1
-                    self._compare(file, now)
+                    self._compare(file, began, ended)
                 else:
                     self._others.add(name)
         if there < len(self.known) + len(self._arriving):
             # A file that goes is no work, but a run from which files go is not quiet: it may be the share that goes.
-            self.changed_at = now
+            self.changed_at = ended
             self.news += 1
             self._forget_vanished(listing)
-        # Time in which nobody looked says nothing of the run.
-        passed = min(now - self._looked_at, _LONGEST_GAP_S)
-        self._quiet_s = 0.0 if self.changed_at != changed_before else self._quiet_s + passed
-        self._looked_at = now
+        self._looked_at = began
 
     def begin_anew(self, now: float) -> None:
         """Nothing can be said of what happened since the last look: what is not ready yet begins to settle now."""
         self.changed_at = self._looked_at = now
-        self._quiet_s = 0.0
         self._arriving = {name: _Arriving(one.file, now) for name, one in self._arriving.items()}
 
     @property
     def quiet_s(self) -> float:
         """For how long, as far as was looked, nothing came, changed or went."""
-        return self._quiet_s
+        return max(0.0, self._looked_at - self.changed_at)
 
-    def _compare(self, file: ImageFile, now: float) -> None:
+    def _compare(self, file: ImageFile, began: float, ended: float) -> None:
         known = self.known.get(file.name)
         if known is not None and _is_same(known, file):
             return
         before = self._arriving.get(file.name)
         if before is None or not _is_same(before.file, file):
             self.known.pop(file.name, None)
-            self._arriving[file.name] = _Arriving(file, now)
-            self.changed_at = now
-        elif self._may_be_ready(file) and now - before.since >= self._settle_s:
+            self._arriving[file.name] = _Arriving(file, ended)
+            self.changed_at = ended
+        elif self._may_be_ready(file) and began - before.since >= self._settle_s:
             del self._arriving[file.name]
             self.known[file.name] = file
             self.news += 1

@@ -40,7 +40,8 @@ def state_folder_to_ask() -> Path:
 def sole_daemon(folder: Path) -> Iterator[None]:
     """Be the only daemon of the state folder `folder`, which is made, for as long as the context lasts.
 
-    The lock's file stays: one that is removed could be held by two, each with a file of its own.
+    The lock's file stays: one that is removed could be held by two, each with a file of its own. What the daemon
+    before said goes: a new one of the same number, as in every container, would seem to say it.
 
     Raises:
         ResultsHeldError: another daemon runs here.
@@ -54,6 +55,8 @@ def sole_daemon(folder: Path) -> Iterator[None]:
         raise _cannot(folder, error) from error
     try:
         _take(handle, folder)
+        with contextlib.suppress(OSError):
+            (folder / STATUS).unlink()
         with contextlib.suppress(OSError):
             # For people, and for `edge-ctc status`. The unit's umask would hide it from the folder's group. A full
             # disk costs the number, not the lock.
@@ -132,8 +135,10 @@ def look_for_daemon(folder: Path) -> Sighting:
     if status is None:
         return Sighting(folder, runs, pid, None, 0.0, answers=False)
     # A lock that is held was taken since the machine started; a container may show another number of that start.
-    is_this_boot = status.boot_id == boot_id() or (runs and status.pid == pid)
-    age_s = seconds_since_boot() - status.updated_boot_s if is_this_boot else _age_by_clock(status.updated_at_utc)
+    # What was said later than now was said before the machine started.
+    since_s = seconds_since_boot() - status.updated_boot_s
+    is_this_boot = status.boot_id == boot_id() or (runs and status.pid == pid and since_s >= 0)
+    age_s = since_s if is_this_boot else _age_by_clock(status.updated_at_utc)
     answers = runs and is_this_boot and status.pid == pid and age_s <= SILENT_AFTER_S
     return Sighting(folder, runs, pid, status, max(age_s, 0.0), answers)
 

@@ -27,7 +27,7 @@ from edge_ctc.results.commit import utc_now
 _MOST_BUSY = 64
 """Runs that grow and whose files are remembered at the same time; the others wait until one is over or waits."""
 _CHECKING_S = 0.25
-"""How long a turn goes on checking runs that were there before; new ones must not wait for an archive."""
+"""How long a turn goes on listing runs that were there before; new ones must not wait for an archive."""
 _SHORTEST_PAUSE_S = 0.1
 """Between two turns, however many events come."""
 _LONGEST_REST_S = 1.0
@@ -39,24 +39,24 @@ class Watcher:
 
     Attributes:
         face: what it shows.
+        last_work: which run is being called.
     """
 
     def __init__(self, checked: CheckedSettings, models: OpenModels, journal: LoopJournal, state: Path) -> None:
         """Nothing is opened yet; `state` is the daemon's own folder."""
         self._settings, self._checkpoint = checked.settings, checked.checkpoint
         self._models, self._journal, self._stop = models, journal, threading.Event()
-        self._export = Export(checked.settings, checked.profile.profile)
+        self._export = Export(checked.settings, checked.profile.profile, state)
         self._hold = SoleHold(self._export.results_root)
         self._bell = Bell()
         self._wake_ups = WakeUps(self._bell, deep=checked.profile.profile.layout != "per-cell")
         self._observed: Mount | None = None
         self._folders = RunFolders()
-        self._last = LastWork(state)
-        self._left_alone_until = time.monotonic() + self._last.pause_s
+        self.last_work = LastWork(state)
         self._canary_at = 0.0
         self._has_held = False
         self.face = Face()
-        self._work = Work(checked, models, self._export, self._hold, self.face, journal, self._last, self._stop)
+        self._work = Work(checked, models, self._export, self._hold, self.face, journal, self.last_work, self._stop)
 
     def open(self) -> None:
         """Open the engine, built first where it must be, and ask it the reference cells; touches no export folder.
@@ -115,7 +115,9 @@ class Watcher:
             return now + self._settings.look_every_s
         for folder in present:
             if folder.may_look(now):
-                self._work.look(folder, now, is_hinted=folder.path in heard)
+                # All finished runs were listed at one time and are due at one time: not all of them in one turn.
+                has_time = time.monotonic() - now < _CHECKING_S
+                self._work.look(folder, now, is_hinted=folder.path in heard, has_time=has_time)
         self._check_some(present)
         due = self._most_urgent(present)
         self.face.looking_since = None
@@ -142,7 +144,7 @@ class Watcher:
         if self.face.away is not None:
             self._journal.share_back(now - self.face.away.since)
             self.face.away = None
-            self._folders.begin_anew(now)
+            self._folders.begin_anew()
         self.face.last_look_at_utc = utc_now()
         self._tell_unlisted(now)
         return self._folders.present(paths, now)
@@ -187,15 +189,15 @@ class Watcher:
                 return
 
     def _most_urgent(self, present: Sequence[RunFolder]) -> RunFolder | None:
-        """Of the folders whose step is due, the one whose last file came first."""
+        """Of the folders whose step is due, the one whose last file came first; those that ended a daemon come last."""
         now = time.monotonic()
         due = [
-            (str(folder.path) == self._last.run, folder.state.changed_at, folder)
+            (self.last_work.ends(str(folder.path)), folder.state.changed_at, folder)
             for folder in present
-            if isinstance(folder.state, Growing) and folder.is_step_due(now)
+            if isinstance(folder.state, Growing)
+            and folder.is_step_due(now)
+            and self.last_work.may_begin(str(folder.path), now)
         ]
-        if now < self._left_alone_until:
-            due = [one for one in due if not one[0]]
         return min(due, key=lambda one: one[:2])[2] if due else None
 
     def _next_turn(self, present: Sequence[RunFolder], now: float) -> float:

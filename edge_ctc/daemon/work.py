@@ -78,30 +78,37 @@ class Work:
                 folder.state = Finished(listing, self._settings, now - self._settings.quiet_s)
                 self._remember(folder, manifest)
                 return
-        self._let_grow(folder, now)
+        self._let_grow(folder)
 
-    def look(self, folder: RunFolder, now: float, *, is_hinted: bool) -> None:
-        """Look at what was checked before; `is_hinted` after an event from inside it."""
-        self._try(folder, "look", lambda: self._look(folder, now, is_hinted=is_hinted))
+    def look(self, folder: RunFolder, now: float, *, is_hinted: bool, has_time: bool) -> None:
+        """Look at what was checked before.
 
-    def _look(self, folder: RunFolder, now: float, *, is_hinted: bool) -> None:
+        Args:
+            folder: that was checked.
+            now: monotonic seconds.
+            is_hinted: after an event from inside it.
+            has_time: whether a finished run may be listed because it is due.
+        """
+        self._try(folder, "look", lambda: self._look(folder, now, is_hinted=is_hinted, has_time=has_time))
+
+    def _look(self, folder: RunFolder, now: float, *, is_hinted: bool, has_time: bool) -> None:
         state = folder.state
         if isinstance(state, Growing):
-            state.look(now, is_hinted=is_hinted)
+            state.look(is_hinted=is_hinted)
             if state.is_stalled and folder.wait is None:
                 self._journal.stalls(folder.name, state.pending, state.quiet_s)
             if state.is_quiet and not state.holds_something and state.listing is not None:
                 folder.state = Finished(state.listing, self._settings, now - self._settings.quiet_s, is_called=False)
         elif isinstance(state, Finished):
             has_results = self._export.has_results(folder.path)
-            if state.owes_work(now, has_results=has_results, is_hinted=is_hinted):
+            if state.owes_work(now, has_results=has_results, is_hinted=is_hinted, has_time=has_time):
                 folder.reopened += state.is_called
-                self._let_grow(folder, now)
+                self._let_grow(folder)
 
-    def _let_grow(self, folder: RunFolder, now: float) -> None:
+    def _let_grow(self, folder: RunFolder) -> None:
         believes_end = folder.reopened < _BELIEVED
-        folder.state = Growing(folder.path, self._settings, self._rules, now, believes_end=believes_end)
-        folder.state.look(now, is_hinted=True)
+        folder.state = Growing(folder.path, self._settings, self._rules, believes_end=believes_end)
+        folder.state.look(is_hinted=True)
 
     def step(self, folder: RunFolder) -> None:
         """Call what is ready of a growing run.
@@ -116,7 +123,7 @@ class Work:
 
     def _step(self, folder: RunFolder, growing: Growing) -> None:
         began = time.monotonic()
-        seen = growing.seen(began)
+        seen = growing.seen()
         place = self._export.place_of(folder.path)
         progress = _Progress(self._face, self._stop, growing)
         try:
@@ -175,6 +182,8 @@ class Work:
         else:
             if folder.wait is not None and folder.wait.what == what == "look":
                 self._clear(folder)
+                if isinstance(folder.state, Growing):
+                    folder.state.begin_anew()
 
     def _wait(self, folder: RunFolder, what: Literal["look", "step"], reason: str) -> None:
         if folder.let_wait(what, reason):
@@ -216,7 +225,7 @@ class _Progress:
         self._end_if_told()
         # What arrives meanwhile begins to settle. Where it cannot be looked at, the next look says so.
         with contextlib.suppress(RunError):
-            self._growing.look(time.monotonic(), is_hinted=False)
+            self._growing.look(is_hinted=False)
 
     def _end_if_told(self) -> None:
         if self._stop.is_set():

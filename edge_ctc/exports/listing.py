@@ -12,8 +12,11 @@ from pathlib import Path
 from edge_ctc.cells import ImageFile
 from edge_ctc.errors import RunMissingError, RunUnreadableError
 
-IGNORED_FOLDERS = ("@eaDir", ".*", "*.ctc-gallery", "*.ctc-probe")
-"""Folders that hold no run and no image, wherever they lie."""
+IGNORED_FOLDERS = (
+    *("@eaDir", ".*", "lost+found", "System Volume Information", "$RECYCLE.BIN"),
+    *("*.ctc-gallery", "*.ctc-probe"),
+)
+"""Folders that hold no run and no image, wherever they lie: of systems, of servers, and our own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -146,10 +147,17 @@ def _sha256(path: Path) -> str | None:
 
 
 def _is_there(path: Path) -> bool:
+    # Not exists(): it calls a file that cannot be asked for absent, on some versions of Python.
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from error
     # Opening a pipe would wait for ever, and a folder in a result's place is no result.
-    if path.exists() and not path.is_file():
+    if not stat.S_ISREG(mode):
         raise ResultsError(f"{path}: cannot be read (no regular file); move it away")
-    return path.exists()
+    return True
 
 
 def _unreadable(path: Path, error: OSError) -> ResultsError:

@@ -48,8 +48,11 @@ def find_profile(named: LoadedProfile | None, manifest: Manifest) -> tuple[Loade
             return loaded, Finding("profile", "ok", f"{wanted.name}, sha256 {wanted.sha256}")
     mend = "name its file, as it was then, with --profile"
     if named is not None:
-        found = f"{named.profile.name}, sha256 {named.sha256}"
-        return None, Finding("profile", "fault", found, expected=f"{wanted.name}, {wanted.sha256}", mend=mend)
+        # The option is what is wrong: it says nothing of the run.
+        found = f"{named.profile.name}, sha256 {named.sha256}, is not the profile that called the run"
+        built_in = any(loaded.sha256 == wanted.sha256 for loaded in built_in_profiles())
+        mend = "leave --profile out" if built_in else mend
+        return None, Finding("profile", "unchecked", found, expected=f"{wanted.name}, {wanted.sha256}", mend=mend)
     found = (
         f"{wanted.name}, sha256 {wanted.sha256}, is not built in: whether a file on the disk is a cell that nobody "
         "called could not be checked"
@@ -150,14 +153,15 @@ def _sums(scene: Scene, manifest: Manifest, on_disk: int, *, rows_are_all: bool)
         what = f"{len(strangers)} files that the profile does not account for, {manifest.unaccounted_files} then"
         findings.append(Finding("on disk", "fault", what, _came_and_went(strangers, noted), mend=_CALL_AGAIN))
     if aside_now < aside_then:
-        findings.append(_fewer(aside_then - aside_now, scene, rows_are_all=rows_are_all))
+        no_images = _are_no_images(scene, manifest, rows_are_all=rows_are_all)
+        findings.append(_fewer(aside_then - aside_now, no_images=no_images))
     elif aside_now > aside_then:
         what = f"{aside_now - aside_then} more that no call rests on: ignored, or of a channel that is not used"
         findings.append(Finding("on disk", "note", what))
     if len(run.links) != manifest.links_not_followed:
         what = f"{len(run.links)} links or special files, {manifest.links_not_followed} then; never followed"
         findings.append(Finding("on disk", "note", what))
-    if any(finding.status == "fault" for finding in findings):
+    if any(finding.status != "note" for finding in findings):
         return tuple(findings)
     told = f"{on_disk} files; then {then.on_disk} = {then.used} used + {then.failed} failed + {then.ignored} of no row"
     return Finding("on disk", "ok", told), *findings
@@ -169,15 +173,25 @@ def _came_and_went(now: Sequence[str], then: Sequence[str]) -> tuple[str, ...]:
     return (*(f"{name}: gone" for name in went), *(f"{name}: came later, or was not noted by name" for name in came))
 
 
-def _fewer(count: int, scene: Scene, *, rows_are_all: bool) -> Finding:
-    """Files that the manifest counts without naming them: no images, where every cell shows every channel."""
-    each_whole = scene.profile.focal_plane is None and rows_are_all
-    shown = {frozenset(cell.channels) for cell in scene.run.cells}
-    if each_whole and shown <= {frozenset(scene.profile.channel_names), frozenset((None,))}:
+def _are_no_images(scene: Scene, manifest: Manifest, *, rows_are_all: bool) -> bool:
+    """Whether files that the manifest counts without naming them cannot have been images of a cell."""
+    profile, shown = scene.profile, {frozenset(cell.channels) for cell in scene.run.cells}
+    if profile.focal_plane is not None and profile.focal_plane.rule != "sharpest":
+        return False
+    if set(profile.channel_names) <= set(manifest.checkpoint.input.channel_names):
+        return True  # every image stands in a row then, and by its name in the manifest
+    whole = {frozenset(profile.channel_names), frozenset((None,))}
+    return profile.focal_plane is None and rows_are_all and shown <= whole
+
+
+def _fewer(count: int, *, no_images: bool) -> Finding:
+    """Files are gone that the manifest counts without naming them."""
+    if no_images:
         return Finding("on disk", "note", f"{count} fewer that no call rests on, none of them an image of a cell")
     return Finding(
         "on disk",
-        "fault",
-        f"{count} files that no row names are gone: of a channel or plane that is not used, or ignored by name",
-        mend="put them back, from a copy of the run",
+        "unchecked",
+        f"{count} files that no call rests on are gone: whether they were ignored by name, as Thumbs.db is, or images "
+        "of a channel or plane that is not used, is not known",
+        mend="look into a copy of the run, and put back what was an image",
     )

@@ -18,7 +18,7 @@ from edge_ctc.verify.files import check_files
 from edge_ctc.verify.findings import Certificate, Finding
 from edge_ctc.verify.model import find_checkpoint
 from edge_ctc.verify.recompute import recompute
-from edge_ctc.verify.results import check_calls, check_manifest
+from edge_ctc.verify.results import check_calls, check_folder, check_manifest
 from edge_ctc.verify.rows import check_rows
 from edge_ctc.verify.taken import Taken, take
 
@@ -72,7 +72,7 @@ def verify_run(asked: Asked, watcher: Watcher) -> Certificate:
             f"{asked.place.manifest}: not there; name the folder of the results with --out, or call the run first: "
             "`edge-ctc classify-run`"
         )
-    manifest, findings = check_manifest(manifest_file, asked.place, asked.run)
+    manifest, findings = check_manifest(manifest_file, asked.place)
     if manifest is None or manifest.run_state != "complete":
         _still_there(manifest_file)
         return Certificate(asked.place.run_id, asked.place.manifest, "", 0, 0, findings)
@@ -84,7 +84,8 @@ def verify_run(asked: Asked, watcher: Watcher) -> Certificate:
         # New calls appear just before the manifest that commits them: that is no fault of the run.
         time.sleep(max(0.0, taken.GAP_S - (time.monotonic() - began)))
     _still_there(manifest_file, calls_file)
-    everything = (*findings, *of_calls, *rest)
+    of_folder = check_folder(manifest, asked.place, asked.run, rest)
+    everything = (*findings, *of_folder, *of_calls, *rest)
     cells = len(calls or ())
     return Certificate(manifest.run_id, asked.place.manifest, manifest.calls.sha256, cells, hashed, everything)
 

@@ -9,7 +9,7 @@ from edge_ctc.errors import CheckpointError, InputMissingError, RunUnreadableErr
 from edge_ctc.plan import REFERENCE_NAMES
 from edge_ctc.results.manifest import Manifest
 from edge_ctc.rows import intended_use
-from edge_ctc.verify.findings import Finding, judged
+from edge_ctc.verify.findings import Finding, Status, judged
 
 _NAME_IT = "name the folder of the checkpoint that called, or of a copy, with --checkpoint"
 
@@ -35,13 +35,21 @@ def find_checkpoint(named: Path | None, manifest: Manifest) -> tuple[Checkpoint 
         cause = error.__cause__
         if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError | NotADirectoryError):
             raise RunUnreadableError(str(error)) from error
-        is_there = not isinstance(error, InputMissingError)
-        return None, Finding("checkpoint", "fault" if is_there else "unchecked", str(error), mend=_NAME_IT)
+        return None, Finding("checkpoint", _status(named, folder, wanted.sha256), str(error), mend=_NAME_IT)
     if checkpoint.sha256 != wanted.sha256:
         found = f"{folder}: {checkpoint.name}, sha256 {checkpoint.sha256}"
-        expected = f"{wanted.name}, {wanted.sha256}"
-        return None, Finding("checkpoint", "fault", found, expected=expected, mend=_NAME_IT)
+        expected, status = f"{wanted.name}, {wanted.sha256}", _status(named, folder, wanted.sha256)
+        return None, Finding("checkpoint", status, found, expected=expected, mend=_NAME_IT)
     return checkpoint, _as_noted(checkpoint, manifest)
+
+
+def _status(named: Path | None, folder: Path, wanted: str) -> Status:
+    """Of a checkpoint that is not as it was: a fault where it is the one that called, or lies where that one lay.
+
+    An option that names another says nothing of the run, nor does a folder without a checkpoint.
+    """
+    found = _sha256(folder)
+    return "fault" if found and (named is None or found == wanted) else "unchecked"
 
 
 def _where(named: Path | None, manifest: Manifest) -> list[Path]:

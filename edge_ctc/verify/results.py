@@ -4,6 +4,7 @@ import hashlib
 import io
 import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,8 +20,8 @@ from edge_ctc.verify.taken import Taken, replaced
 BRING_BACK = "bring the calls and their manifest back from a copy, or call the run again, which keeps these"
 
 
-def check_manifest(taken: Taken, place: ResultPlace, folder: Path) -> tuple[Manifest | None, tuple[Finding, ...]]:
-    """The manifest, None where it is none, and whether it is of the run in `folder` and complete."""
+def check_manifest(taken: Taken, place: ResultPlace) -> tuple[Manifest | None, tuple[Finding, ...]]:
+    """The manifest, None where it is none, and whether it is of the run, as it was written, and complete."""
     try:
         manifest = Manifest.model_validate_json(taken.content)
     except ValidationError as error:
@@ -28,15 +29,13 @@ def check_manifest(taken: Taken, place: ResultPlace, folder: Path) -> tuple[Mani
         what = f"{taken.path}: no manifest: {'.'.join(map(str, first['loc']))} {first['msg']}"
         wanted = f"schema {SCHEMA_VERSION}, its sums closed"
         return None, (Finding("manifest", "fault", " ".join(what.split()), expected=wanted, mend=BRING_BACK),)
-    whole = _of_this_run(manifest, taken, place, folder)
+    whole = _of_this_run(manifest, taken, place)
     return manifest, (whole, _state(manifest), *_superseded(manifest, place), *_unsealed(manifest))
 
 
-def _of_this_run(manifest: Manifest, taken: Taken, place: ResultPlace, folder: Path) -> Finding:
-    seen_from_here = display_name(os.path.relpath(os.path.realpath(folder), os.path.realpath(place.folder)))
+def _of_this_run(manifest: Manifest, taken: Taken, place: ResultPlace) -> Finding:
     pairs = (
         ("run_id", manifest.run_id, place.run_id),
-        ("run_folder", manifest.run_folder, seen_from_here),
         ("calls.name", manifest.calls.name, place.calls.name),
     )
     faults = [f"{what} {found}, expected {wanted}" for what, found, wanted in pairs if found != wanted]
@@ -45,6 +44,8 @@ def _of_this_run(manifest: Manifest, taken: Taken, place: ResultPlace, folder: P
         faults.append(f"engine_plan_sha256 {plan}, expected that of {manifest.engine}")
     if manifest.seal and manifest.seal != (found := seal_of(taken.content, manifest.seal)):
         faults.append(f"seal {manifest.seal}, its bytes give {found}: it changed since it was written")
+    if "seal" in manifest.model_fields_set and not manifest.seal:
+        faults.append("seal empty: it was taken out, since no version writes an empty one")
     # What was left out when it was written, a field that came with a later version, is left out again.
     if manifest.model_dump_json(exclude_unset=True).encode() != taken.content:
         faults.append("not written as edge_ctc writes it: it was edited or laid out anew")
@@ -71,11 +72,34 @@ def _state(manifest: Manifest) -> Finding:
 
 
 def _unsealed(manifest: Manifest) -> tuple[Finding, ...]:
-    """Of versions that did not seal a manifest yet."""
-    if manifest.seal:
+    """Of versions that did not seal a manifest yet; an empty seal is none of theirs."""
+    if "seal" in manifest.model_fields_set:
         return ()
     what = "not sealed, an earlier version wrote it: times, and what it alone knows, could be held against nothing"
     return (Finding("manifest", "note", what),)
+
+
+def check_folder(manifest: Manifest, place: ResultPlace, folder: Path, rest: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Where the run lies, seen from its results: whether one that lay elsewhere is the same is for its files to say.
+
+    Args:
+        manifest: of the run.
+        place: where it was found.
+        folder: of the run.
+        rest: what was found of its files.
+    """
+    here = display_name(os.path.relpath(os.path.realpath(folder), os.path.realpath(place.folder)))
+    if here == manifest.run_folder:
+        return ()
+    what = f"seen from its results the run lay in {manifest.run_folder} then and lies in {here} now"
+    of_images = {finding.status for finding in rest if finding.name == "files"}
+    if "fault" in of_images:
+        what, mend = f"{what}, and its images are not those: it may be another run", "name the run that was called"
+        return (Finding("manifest", "fault", what, expected=manifest.run_folder, mend=mend),)
+    if "ok" not in of_images or not any(file.sha256 for file in manifest.inputs if file.state != "gone"):
+        what = f"{what}, and no image shows that it is the same"
+        return (Finding("manifest", "unchecked", what, mend="put run and results back where they lay"),)
+    return (Finding("manifest", "note", f"{what}; its images are those that were called"),)
 
 
 def _superseded(manifest: Manifest, place: ResultPlace) -> tuple[Finding, ...]:

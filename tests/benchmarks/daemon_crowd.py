@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_ctc.daemon.settling import Settling, fingerprint
+from edge_ctc.daemon.settling import Rules, Settling, fingerprint
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.exports.runs import rests_on
@@ -61,13 +61,13 @@ def crowd(folder: Path, checkpoint: Path, runs: int, cells: int) -> Crowd:
 def looks(folder: Path, rounds: int) -> dict[str, list[float]]:
     """Processor seconds of one look at a growing run of 100,000 files: the first, and with all files known."""
     run = Scanner(folder / "images").whole(folder / "run", CELLS_OF_100_000_FILES)
-    matters = rests_on(load_profile("flat").profile)
+    rules = Rules(rests_on(load_profile("flat").profile), lambda _: False)
     took: dict[str, list[float]] = {"first": [], "settles": [], "all known": []}
     for _ in range(rounds):
-        settling = Settling(2.0, matters, 0.0)
+        settling = Settling(2.0, rules, 0.0)
         for what, now in (("first", 0.0), ("settles", 3.0), ("all known", 4.0)):
             began = time.process_time()
-            settling.look(list_files(run, settling.known), now)
+            settling.look(list_files(run, settling.known), now, now)
             took[what].append(time.process_time() - began)
     return took
 

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Month:
 
 def month(folder: Path, checkpoint: Path, runs: int = RUNS) -> Month:
     """Runs of 400 cells, each left where it is once it is called."""
-    quick = {"look_every_s": 0.1, "settle_s": 0.2, "quiet_s": 1.0, "partial_every_s": 0.2}
+    quick: dict[str, Any] = {"look_every_s": 0.1, "settle_s": 0.2, "quiet_s": 1.0, "partial_every_s": 0.2}
     site = site_for(folder / "site", checkpoint, **quick)
     scanner = Scanner(folder / "images")
     rss_mb = []

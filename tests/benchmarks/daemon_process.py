@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.system.daemon import Daemon, Site, make_site
 
@@ -21,9 +21,10 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _COMPLETE = b'"run_state":"complete"'
 
 
-def site_for(folder: Path, checkpoint: Path | str, exports: Path | None = None, **settings: object) -> Site:
+def site_for(folder: Path, checkpoint: Path | str, exports: Path | None = None, **settings: Any) -> Site:
     """A site whose settings are the defaults, but for those that are named."""
-    return make_site(folder, Path(checkpoint), exports=exports, **(DEFAULTS | settings))
+    named: dict[str, Any] = DEFAULTS | settings
+    return make_site(folder, Path(checkpoint), exports=exports, **named)
 
 
 @dataclass(frozen=True)

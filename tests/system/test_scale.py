@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_ctc.cli import collect_rarely
-from edge_ctc.daemon.settling import Settling
+from edge_ctc.daemon.settling import Rules, Settling
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.exports.runs import rests_on
@@ -41,11 +41,11 @@ def _spared(daemon: Measured, since: float) -> None:
 def test_a_look_at_a_growing_run_of_100_000_files_takes_under_half_a_second(disk: Path) -> None:
     collect_rarely()
     run = Scanner(disk / "images").whole(disk / "run", CELLS_OF_100_000_FILES)
-    settling = Settling(2.0, rests_on(load_profile("flat").profile), 0.0)
+    settling = Settling(2.0, Rules(rests_on(load_profile("flat").profile), lambda _: False), 0.0)
     took = []
     for now in (0.0, 3.0, 4.0, 5.0, 6.0):
         began = time.process_time()
-        settling.look(list_files(run, settling.known), now)
+        settling.look(list_files(run, settling.known), now, now)
         took.append(time.process_time() - began)
     assert len(settling.known) == 100_001
     assert min(took[2:]) < 0.5
