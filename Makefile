@@ -42,11 +42,11 @@ stand-ins: $(TEST)/.ready ## what lets PyCUDA and TensorRT run without a GPU; tw
 	$(TEST)/bin/python -m tests.stand_ins
 
 test: lint stand-ins ## all checks and all tests, without root and without a GPU
-	$(TEST)/bin/python -m pytest -rs
+	$(TEST)/bin/python -m pytest -rs --numprocesses auto --dist loadfile
 
 test-system: $(TEST)/.ready ## the daemon under real faults: needs root, installs what is missing with apt, fails where a tool lacks
 	$(TEST)/bin/python -m tests.system.tools
-	EDGE_CTC_SYSTEM=1 $(TEST)/bin/python -m pytest -rs tests/system
+	EDGE_CTC_SYSTEM=1 $(TEST)/bin/python -m pytest -rs --numprocesses 2 --dist loadfile tests/system
 
 soak: $(TEST)/.ready ## hours of the same faults, and real SMB and NFS, for docs/soak.md; needs root
 	$(TEST)/bin/python -m tests.system.tools

@@ -14,6 +14,9 @@ PACKAGES = {
     "faketime": "faketime",
     "setpriv": "util-linux",
     "systemd-nspawn": "systemd-container",
+    "systemd-analyze": "systemd",
+    "dbus-daemon": "dbus",
+    "ss": "iproute2",
 }
 """By the tool's name, the Debian package that brings it."""
 
