@@ -35,7 +35,7 @@ def check(config: ConfigOption) -> int:
     """Check the daemon's settings, and the profile and checkpoint that they name.
 
     Never touches the export folder, which may be away. Ends with 0 and a line that says what the daemon will do, or
-    with 78 and the line of the file that is wrong.
+    with 78 and the line of the file that is wrong, or with 65 where the checkpoint is spoilt.
 
     Example: edge-ctc config check --config /etc/edge-ctc/edge-ctc.toml
     """

@@ -69,13 +69,15 @@ def _daemon(sighting: Sighting) -> str:
         return f"runs, process {sighting.pid}, since {status.started_at_utc}"
     who = f"process {sighting.pid}" if sighting.pid else "a process"
     if not sighting.runs:
-        return f"none runs with {sighting.folder}{_how_it_ended(status)}"
+        return f"none runs with {sighting.folder}{_how_it_ended(status, sighting.pid)}"
     if status is None or status.pid != sighting.pid or sighting.age_s <= SILENT_AFTER_S:
         return f"{who} runs, and has not said anything yet"
     return f"{who} runs and DOES NOT ANSWER for {_lasting(sighting.age_s)}: it hangs, or its state disk is full"
 
 
-def _how_it_ended(status: Status | None) -> str:
+def _how_it_ended(status: Status | None, pid: int | None) -> str:
+    if status is None and pid is not None:
+        return f"; the last one, process {pid}, ended before it said anything; its journal says more"
     if status is None:
         return "; none ever did"
     how = "ended" if status.state == "ended" else "was killed or failed; its journal says more"
