@@ -160,7 +160,7 @@ def mend(path: Path) -> None:
     prefix = f".{path.name}{_TEMP_MARK}"
     aside = _aside(path)
     try:
-        if aside.exists() and not path.exists():
+        if _is_there(aside) and not _is_there(path):
             aside.rename(path)
         with os.scandir(path.parent) as entries:
             left = [path.with_name(entry.name) for entry in entries if entry.name.startswith(prefix)]
@@ -219,6 +219,15 @@ def _swap(temp: Path, path: Path) -> None:
             aside.rename(path)
         raise
     aside.unlink(missing_ok=True)
+
+
+def _is_there(path: Path) -> bool:
+    # Not exists(): a path that cannot be asked for is not an absent one. Raises OSError.
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _aside(path: Path) -> Path:

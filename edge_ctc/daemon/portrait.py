@@ -67,23 +67,24 @@ def _state(face: Face, *, is_silent: bool, is_ready: bool) -> State:
 
 
 def _sentence(face: Face, state: State, now: float, silent_s: float | None) -> str:
-    runs = _runs(face.runs)
+    # Each once: the loop sets them while this is said.
+    runs, away, calling, waits = _runs(face.runs), face.away, face.calling, face.waits
     if state == "starting":
         return "Opening the engine and asking it the reference cells."
     if state == "share-silent":
         return f"The export folder has not answered for {silent_s or 0:.0f} s; nothing is taken for deleted."
-    if face.away is not None:
+    if away is not None:
         return (
-            f"The export folder cannot be used for {now - face.away.since:.0f} s ({face.away.reason}); "
+            f"The export folder, or that of the results, cannot be used for {now - away.since:.0f} s ({away.reason}); "
             "nothing is taken for deleted."
         )
-    if face.calling is not None:
-        run, done, owed = face.calling
+    if calling is not None:
+        run, done, owed = calling
         return f"Calling {run}: {done} of {owed} cells. {runs}"
-    if face.waits:
-        wait = face.waits[0]
-        more = f", and {len(face.waits) - 1} more" if len(face.waits) > 1 else ""
-        return f"{wait.run} waits for {now - wait.since:.0f} s ({wait.reason}){more}. {runs}"
+    if waits:
+        wait = waits[0]
+        more = f", and {len(waits) - 1} more" if len(waits) > 1 else ""
+        return f"{wait.run or 'Something'} waits for {now - wait.since:.0f} s ({wait.reason}){more}. {runs}"
     return f"Watching. {runs}"
 
 
