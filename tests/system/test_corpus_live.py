@@ -22,7 +22,20 @@ for _case in CASES:
         GROUPS[_case.profile, _case.checkpoint].append(_case)
 
 
-@pytest.mark.parametrize("group", [pytest.param(key, id=str(place)) for place, key in enumerate(GROUPS)])
+# A checkpoint of counts before shades: `classify-run` calls no cell of such a run, the daemon does not begin.
+REFUSED = ("montage", "four")
+
+
+def test_a_profile_and_a_checkpoint_of_other_intensities_are_refused_at_the_start(room: Path, tmp_path: Path) -> None:
+    profile, checkpoint = REFUSED
+    site = make_site(room / "site", write_checkpoints(tmp_path)[checkpoint], profile=profile)
+    with site.fork() as daemon:
+        assert daemon.ended(30.0) == 78
+
+
+@pytest.mark.parametrize(
+    "group", [pytest.param(key, id=str(place)) for place, key in enumerate(GROUPS) if key != REFUSED]
+)
 def test_bad_files_in_a_live_export_are_all_named(room: Path, tmp_path: Path, group: tuple[str, str]) -> None:
     """All cases of one profile and checkpoint at once, each in a run of its own."""
     profile, checkpoint = group
