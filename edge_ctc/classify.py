@@ -123,6 +123,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     ready = sorted(ready, key=lambda cell: any(file.name in seen.doubtful for file in cell.files))
     calling.compute(ready, reader, models, reporter)
     unread = calling.take_back(reader.unreadable.keys() | reader.changed.keys())
+    calling.take_back(reader.untried)
     # While the run grows, a file that changes is one that is not ready.
     failed = [*reader.unreadable.values(), *(reader.changed.values() if is_over else ())]
     undecoded = seen.undecoded if is_over else seen.undecoded | calling.take_back(calling.problems)

@@ -149,14 +149,16 @@ class GrowingReader:
     Attributes:
         unreadable: why, by id of the cells that disk or share do not give.
         changed: the same, of the cells of which a file changed since it was listed.
+        untried: ids of the cells that were left because several before them could not be read.
     """
 
     def __init__(self, reader: CellReader) -> None:
         """Reads as `reader` does."""
         self._reader = reader
-        self._in_a_row: list[RunUnreadableError] = []
+        self._in_a_row = 0
         self.unreadable: dict[str, RunUnreadableError] = {}
         self.changed: dict[str, RunUnreadableError] = {}
+        self.untried: set[str] = set()
 
     def is_ready(self, cell: Cell, unsettled: Collection[str], undecoded: Collection[str]) -> bool:
         """Whether it may be read: no channel is missing, no file unsettled, and not all of them were tried in vain."""
@@ -170,25 +172,29 @@ class GrowingReader:
 
         After several in a row it is the disk or share that fails, and the others are not tried: each could take long.
         """
-        if len(self._in_a_row) >= _UNREADABLE_IN_A_ROW:
-            return self._left(cell, out, self._in_a_row[-1])
+        if self._in_a_row >= _UNREADABLE_IN_A_ROW:
+            self.untried.add(cell.cell_id)
+            return _left(cell, out, "not tried: disk or share fails")
         try:
             evidence = self._reader.read(cell, out)
         except RunUnreadableError as error:
-            return self._left(cell, out, error)
-        self._in_a_row.clear()
+            self._note(cell, error)
+            return _left(cell, out, str(error))
+        self._in_a_row = 0
         return evidence
 
-    def _left(self, cell: Cell, out: NDArray[np.float32], error: RunUnreadableError) -> Evidence:
+    def _note(self, cell: Cell, error: RunUnreadableError) -> None:
         cause = error.__cause__
         if isinstance(cause, OSError):
             self.unreadable[cell.cell_id] = error
-            if cause.errno not in OF_ONE_FILE:
-                self._in_a_row.append(error)
+            self._in_a_row += cause.errno not in OF_ONE_FILE
         else:
             self.changed[cell.cell_id] = error
-        out.fill(0)
-        return Evidence(cell, (None,) * len(cell.files), (), (), str(error), ())
+
+
+def _left(cell: Cell, out: NDArray[np.float32], why: str) -> Evidence:
+    out.fill(0)
+    return Evidence(cell, (None,) * len(cell.files), (), (), why, ())
 
 
 def _in_focus(planes: Sequence[Counts]) -> Counts:

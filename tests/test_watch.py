@@ -543,3 +543,79 @@ def test_a_sudden_end_once_delays_nothing(export: Path, state: Path, checkpoint:
     with watching(settings_for(export, checkpoint), state) as daemon:
         daemon.until_called("P01")
     assert LastWork(state).ends(str(export / "P01")) == 0
+
+
+def test_images_that_are_deleted_after_the_calls_leave_the_run_finished(
+    export: Path, state: Path, checkpoint: Path
+) -> None:
+    run = bring(new_run(export), export)
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        daemon.until_called("P01")
+        calls = (export / "P01.ctc-calls.csv").read_bytes()
+        shutil.rmtree(run / "Images")
+        time.sleep(3.0)
+        daemon.until(lambda: daemon.watcher.face.runs.complete == 1)
+        assert not daemon.watcher.face.waits
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        daemon.until(lambda: daemon.watcher.face.runs.complete == 1)
+    assert (export / "P01.ctc-calls.csv").read_bytes() == calls
+
+
+def test_a_folder_that_cannot_be_listed_keeps_no_core_busy_and_no_other_run_waiting(
+    export: Path, state: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    real_scandir = os.scandir
+
+    def failing_scandir(path: str | bytes | os.PathLike[str]) -> object:
+        if Path(os.fsdecode(path)).name == "P00":
+            looked.append(str(path))
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real_scandir(path)
+
+    (export / "P00").mkdir()
+    monkeypatch.setattr(os, "scandir", failing_scandir)
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        bring(new_run(export), export)
+        daemon.until_called("P01")
+        time.sleep(2.0)
+        assert daemon.heard.count("waits", "P00", "cannot be read: Permission denied")
+        assert len(looked) < 10
+        monkeypatch.undo()
+        daemon.until(lambda: not daemon.watcher.face.waits)
+
+
+def test_of_neighbouring_cells_that_cannot_be_read_the_others_are_called(
+    export: Path, state: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_open = os.open
+
+    def failing_open(path: str | os.PathLike[str], *arguments: int, **keywords: int) -> int:
+        if str(path).endswith(("0004_PE.tif", "0005_PE.tif", "0006_PE.tif")):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real_open(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", failing_open)
+    run = bring(new_run(export), export)
+    with watching(settings_for(export, checkpoint), state) as daemon:
+        daemon.until((export / "P01.ctc-run.json").exists)
+        daemon.until(lambda: manifest_of(run)["cells"]["called"] == CELLS - 3)
+        assert manifest_of(run)["run_state"] == "partial"
+
+
+def test_a_table_that_grows_with_the_run_is_believed_twice_and_no_more(
+    export: Path, state: Path, checkpoint: Path
+) -> None:
+    made, run = new_run(export), export / "P01"
+    lines = (made / "cells.csv").read_text().splitlines(keepends=True)
+    (run / "Images").mkdir(parents=True)
+    with watching(settings_for(export, checkpoint, quiet_s=3), state) as daemon:
+        for number in range(1, 7):
+            for image in (made / "Images").glob(f"{number:04}_*"):
+                shutil.copy(image, run / "Images")
+            (run / "cells.csv").write_text("".join(lines[: number + 1]))
+            time.sleep(1.0)
+        daemon.until(lambda: len(rows_of(run)) == 6 and manifest_of(run)["run_state"] == "complete")
+        assert daemon.heard.count("called", "P01") <= 3
+    assert_complete(run, cells=6)
+    assert len(list(export.glob("P01.ctc-calls.2*"))) <= 2

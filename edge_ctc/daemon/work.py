@@ -129,8 +129,8 @@ class Work:
         try:
             with self._last.on(str(folder.path), (RunError, Stopped)), self._hold.writer(place.folder):
                 step = classify_seen(self._request(folder.path), seen, self._models, progress)
-        except NotARunError:
-            step = self._without_cells(place, seen)
+        except NotARunError as error:
+            step = self._without_cells(place, seen, error)
         finally:
             self._face.calling = None
         growing.stepped(step, began, time.monotonic() - began)
@@ -146,14 +146,20 @@ class Work:
         else:
             self._clear(folder)
 
-    @staticmethod
-    def _without_cells(place: ResultPlace, seen: Seen) -> Step:
-        """What is to be done for a run in which the profile finds no cell; raises NotARunError where a person must."""
-        manifest = complete_calls(place)
-        if manifest is not None:
-            return Step(manifest, "unchanged", is_done=True, pending=0)
+    def _without_cells(self, place: ResultPlace, seen: Seen, error: NotARunError) -> Step:
+        """What is to be done for what is no run by the profile: nothing yet, nothing any more, or what a person does.
+
+        Raises:
+            NotARunError: `error`.
+        """
+        names = self._checked.profile.profile.name_patterns()
+        if not any(names.read(file.name) for file in seen.listing.files):
+            # Its images went after it was called: files that vanish make no work.
+            manifest = complete_calls(place)
+            if manifest is not None:
+                return Step(manifest, "unchanged", is_done=True, pending=0)
         if seen.is_quiet:
-            raise NotARunError(f"{seen.listing.folder}: no cell by its profile")
+            raise error
         return _NOTHING
 
     def _request(self, run: Path) -> Request:
