@@ -197,7 +197,8 @@ def _refuse_hidden(config: Path, checked: CheckedSettings, installation: Install
     named = [
         ("config", config),
         ("checkpoint", checked.checkpoint),
-        *((key, Path(value)) for key in ("profile", *_FOLDERS) if (value := getattr(settings, key)) is not None),
+        # What is no path from / is a name: of a built-in profile, or "beside".
+        *((key, Path(value)) for key in ("profile", *_FOLDERS) if (value := getattr(settings, key) or "")[:1] == "/"),
     ]
     for what, path in (*parts, *named):
         # A folder that may be a share's is taken by its name alone: whoever touches a dead share hangs.

@@ -257,3 +257,11 @@ def test_without_systemd_nothing_is_written(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(UnavailableError, match="systemd does not run here"):
         carry_out(order, lambda _: None)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_built_in_profile_is_no_path_wherever_the_command_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install_service, "HIDDEN", (str(tmp_path),))
+    monkeypatch.chdir(tmp_path)
+    assert order_for(CONFIG, checked(), INSTALLATION).files

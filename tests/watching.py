@@ -30,6 +30,9 @@ class Heard:
     def called(self, summary: RunSummary) -> None:
         self.lines.append(("called", summary.run))
 
+    def edited(self, run: str, kept: str) -> None:
+        self.lines.append(("edited", run, kept))
+
     def stalls(self, run: str, pending: int, seconds: float) -> None:
         self.lines.append(("stalls", run, str(pending), str(seconds)))
 

@@ -58,6 +58,10 @@ class Journal:
             seconds=round(summary.seconds, 3),
         )
 
+    def edited(self, run: str, kept: str) -> None:
+        """Somebody changed a run's calls after they were committed: `kept` is their copy, the run is called again."""
+        self._say("WARNING", "edited-calls-kept", run=run, kept=kept)
+
     def stalls(self, run: str, pending: int, seconds: float) -> None:
         """A run is not complete and does not grow: so many of its files wait, for so many seconds already."""
         self._say_rarely(("stalls", run), run=run, pending=pending, seconds=round(seconds))

@@ -11,6 +11,9 @@ class RunJournal(Protocol):
     def called(self, summary: RunSummary) -> None:
         """The complete calls of a run are committed."""
 
+    def edited(self, run: str, kept: str) -> None:
+        """Somebody changed a run's calls after they were committed: `kept` is their copy, the run is called again."""
+
     def stalls(self, run: str, pending: int, seconds: float) -> None:
         """A run is not complete and did not grow for so long."""
 

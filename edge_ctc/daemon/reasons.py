@@ -11,7 +11,7 @@ from edge_ctc.errors import (
 )
 
 _WORDS: tuple[tuple[type[RunError], str], ...] = (
-    (RunMissingError, "not there"),
+    (RunMissingError, "not there, or nothing is mounted on it"),
     (NotARunError, "no run by its profile"),
     (RunUnreadableError, "cannot be read"),
     (CalledByAnotherError, "called by another model, and images are gone: call it with classify-run"),

@@ -139,7 +139,12 @@ class RunFolders:
         since = [one.oldest_since for one in growing if one.oldest_since is not None]
         face.oldest_since = min(since, default=None)
         waits = [WaitFace(one.name, one.wait.reason, one.wait.since) for one in there if one.wait]
-        face.waits = (*waits, *((face.unlisted,) if face.unlisted else ()))
+        stalled = [
+            WaitFace(one.name, f"stalls: {state.pending} cells lack a channel or give no image", state.changed_at)
+            for one in there
+            if isinstance(state := one.state, Growing) and state.is_stalled and one.wait is None
+        ]
+        face.waits = (*waits, *stalled, *((face.unlisted,) if face.unlisted else ()))
         face.verdicts = _totals(there)
 
 

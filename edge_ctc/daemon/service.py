@@ -30,6 +30,7 @@ from edge_ctc.engine.places import default_engines_dir
 from edge_ctc.engine_choice import EngineChooser, EngineSetting, Reporter, Sort
 from edge_ctc.errors import EdgeCtcError
 from edge_ctc.models import OpenModels
+from edge_ctc.results.commit import utc_now
 
 _TICK_S = 1.0
 _STATUS_EVERY_S = 3.0
@@ -100,7 +101,7 @@ def _failures_told(journal: Journal) -> Iterator[None]:
     try:
         yield
     except EdgeCtcError as error:
-        journal.failed(type(error).__name__)
+        journal.failed(str(error))
         raise
 
 
@@ -234,7 +235,8 @@ class _Speaker:
         """The last word in the status file."""
         now = time.monotonic()
         status = self._portrait.of(self._face, now, silent_s=None, is_ready=True)
-        write_status(self._path, status.model_copy(update={"state": "ended", "sentence": "Ended."}))
+        last = {"state": "ended", "state_since_utc": utc_now(), "sentence": "Ended."}
+        write_status(self._path, status.model_copy(update=last))
 
     def _end(self, code: int, reason: str) -> NoReturn:
         """End at once: the thread that hangs cannot be ended."""

@@ -125,7 +125,7 @@ class Work:
         began = time.monotonic()
         seen = growing.seen()
         place = self._export.place_of(folder.path)
-        progress = _Progress(self._face, self._stop, growing)
+        progress = _Progress(self._face, self._stop, growing, lambda kept: self._journal.edited(folder.name, kept))
         try:
             with self._last.on(str(folder.path), (RunError, Stopped)), self._hold.writer(place.folder):
                 step = classify_seen(self._request(folder.path), seen, self._models, progress)
@@ -204,8 +204,8 @@ class Work:
 class _Progress:
     """A `classify.Reporter` that shows the work, and leaves it between two batches when the daemon is told to end."""
 
-    def __init__(self, face: Face, stop: threading.Event, growing: Growing) -> None:
-        self._face, self._stop, self._growing = face, stop, growing
+    def __init__(self, face: Face, stop: threading.Event, growing: Growing, edited: Callable[[str], None]) -> None:
+        self._face, self._stop, self._growing, self._edited = face, stop, growing, edited
         self._run = ""
 
     def planned(self, plan: Plan) -> None:
@@ -213,7 +213,8 @@ class _Progress:
         self._run = plan.place.run_id
 
     def put_aside(self, edited: Path) -> None:
-        """The file beside the calls says it."""
+        """Told by the name of the copy."""
+        self._edited(edited.name)
 
     def called_before(self, former: Manifest) -> None:
         """The calls that are kept say it."""
