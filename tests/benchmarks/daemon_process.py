@@ -17,6 +17,8 @@ from tests.system.daemon import Daemon, Site, make_site
 DEFAULTS = {"look_every_s": 1.0, "settle_s": 2.0, "quiet_s": 120.0, "stalled_after_s": 30.0, "partial_every_s": 10.0}
 """What `systemd/edge-ctc.toml` documents; a site of the tests is quicker unless told."""
 WATCHDOG_S = 15.0
+_AS_A_SERVICE = {"WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6)), "MALLOC_ARENA_MAX": "2"}
+"""What `systemd/edge-ctc.service` gives it."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _COMPLETE = b'"run_state":"complete"'
 
@@ -57,7 +59,7 @@ class Measured:
         self.started_at = time.monotonic()
         self.beats: list[float] = []
         self.ready_at: float | None = None
-        self._daemon: Daemon = site.start(env={"WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6))})
+        self._daemon: Daemon = site.start(env=_AS_A_SERVICE)
         self.pid = self._daemon.pid
         self._over = threading.Event()
         self._ear = threading.Thread(target=self._hear)
