@@ -20,7 +20,8 @@ def watch(
     """Be the daemon: watch the export folder, call each new run, and its cells as they come.
 
     Writes RUN.ctc-calls.csv and RUN.ctc-run.json as classify-run does; partial ones while a run grows. Prints about one
-    line of JSON a run. Goes on until SIGTERM, and ends with 0 then; with another code where nothing may be called.
+    line of JSON a run; its status, locks and engines lie in $STATE_DIRECTORY, else in ~/.local/state/edge-ctc. Goes on
+    until SIGTERM, and ends with 0 then; with another code where nothing may be called.
 
     Example: edge-ctc watch --config /etc/edge-ctc/edge-ctc.toml
     """

@@ -66,13 +66,17 @@ class _Figure:
     is_relative: bool = False
 
 
+_PACED_CELLS = 100
+
+
 def _per_thousand(run: RunSummary) -> float:
     return 1000 * (run.verdicts.get(Verdict.CTC, 0) + run.verdicts.get(Verdict.REVIEW, 0)) / run.cells
 
 
 def _pace(run: RunSummary) -> float | None:
+    # Of few cells the rest of the work would be most of it: a run that was called as it grew ends with a few.
     computed = run.cells - run.cells_reused
-    return 1000 * run.seconds / computed if computed > 0 else None
+    return 1000 * run.seconds / computed if computed >= _PACED_CELLS else None
 
 
 _FIGURES = (
