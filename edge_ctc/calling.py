@@ -12,7 +12,7 @@ from edge_ctc.exports.run_table import RunTable
 from edge_ctc.images.files import read_file
 from edge_ctc.models import OpenModels
 from edge_ctc.parity import Parity
-from edge_ctc.pipeline import OF_ONE_FILE, Reader, evaluate
+from edge_ctc.pipeline import UNREADABLE_IN_A_ROW, Reader, concerns_one_file, evaluate
 from edge_ctc.plan import Plan
 from edge_ctc.results.calls import ranked
 from edge_ctc.results.commit import Former, commit, try_room, utc_now
@@ -82,13 +82,22 @@ class Calling:
         """Rows that were made while the run grew stand only if their files still hold the same bytes.
 
         Raises:
-            RunUnreadableError: disk or share failed, not one file alone.
+            RunUnreadableError: disk or share failed, not a file alone.
         """
         if self._former is None or self._former.run_state == "complete":
             return
+        in_a_row = 0
         for cell_id, row in list(self.rows.items()):
             reporter.advanced(0)
-            if not all(_holds_same_bytes(self._plan.run.folder, file) for file in present_files(row)):
+            try:
+                holds = all(_holds_same_bytes(self._plan.run.folder, file) for file in present_files(row))
+                in_a_row = 0
+            except RunUnreadableError as error:
+                in_a_row += not concerns_one_file(error)
+                if in_a_row >= UNREADABLE_IN_A_ROW:
+                    raise
+                holds = False
+            if not holds:
                 del self.rows[cell_id]
         self._reused = len(self.rows)
 
@@ -140,14 +149,13 @@ class Calling:
 
 
 def _holds_same_bytes(folder: Path, file: InputFile) -> bool:
-    """Whether the file can be read and is the one that was called; one that is too large to be read has no sum."""
+    """Whether the file is the one that was called; one that is too large to be read has no sum.
+
+    Raises:
+        RunUnreadableError: it cannot be read, or changed.
+    """
     try:
         content = read_file(folder, ImageFile(file.name, file.size, file.mtime_ns))
     except ImageError:
         return True
-    except RunUnreadableError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno not in OF_ONE_FILE:
-            raise
-        return False
     return hashlib.sha256(content).hexdigest() == file.sha256

@@ -116,14 +116,21 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     else:
         ready = [cell for cell in plan.cells if reader.is_ready(cell, seen.unsettled, seen.undecoded)]
         if not calling.owed(ready):
-            return Step(former, "unchanged", is_done=False, pending=calling.pending, undecoded=seen.undecoded)
+            return Step(
+                former,
+                "unchanged",
+                is_done=False,
+                pending=calling.pending,
+                undecoded=seen.undecoded,
+                doubtful=seen.doubtful,
+            )
     reporter.planned(plan)
     _tell_if_another_called(plan, former, reporter)
     # What was read in vain comes last: what lies behind it gets its turn.
     ready = sorted(ready, key=lambda cell: any(file.name in seen.doubtful for file in cell.files))
     calling.compute(ready, reader, models, reporter)
     unread = calling.take_back(reader.unreadable.keys() | reader.changed.keys())
-    calling.take_back(reader.untried)
+    untried = calling.take_back(reader.untried)
     # While the run grows, a file that changes is one that is not ready.
     failed = [*reader.unreadable.values(), *(reader.changed.values() if is_over else ())]
     undecoded = seen.undecoded if is_over else seen.undecoded | calling.take_back(calling.problems)
@@ -134,7 +141,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
         is_done=is_over and not calling.pending,
         pending=calling.pending,
         undecoded=undecoded,
-        doubtful=undecoded | unread,
+        doubtful=undecoded | unread | (untried & seen.doubtful),
         unreadable=next(iter(failed), None),
     )
 

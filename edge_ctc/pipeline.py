@@ -23,9 +23,9 @@ from edge_ctc.images.focus import sharpest
 from edge_ctc.preprocess import Counts, InputSpec, prepare
 from edge_ctc.quality import flags_of
 
-_UNREADABLE_IN_A_ROW = 3
-OF_ONE_FILE: Final = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP, errno.ETXTBSY})
-"""What the system says of one file that is held, closed or gone; anything else may be said of all."""
+UNREADABLE_IN_A_ROW = 3
+"""So many files, one after the other, that the system does not give: it is not the files."""
+_OF_ONE_FILE: Final = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ELOOP, errno.ETXTBSY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class GrowingReader:
 
         After several in a row it is the disk or share that fails, and the others are not tried: each could take long.
         """
-        if self._in_a_row >= _UNREADABLE_IN_A_ROW:
+        if self._in_a_row >= UNREADABLE_IN_A_ROW:
             self.untried.add(cell.cell_id)
             return _left(cell, out, "not tried: disk or share fails")
         try:
@@ -184,12 +184,17 @@ class GrowingReader:
         return evidence
 
     def _note(self, cell: Cell, error: RunUnreadableError) -> None:
-        cause = error.__cause__
-        if isinstance(cause, OSError):
+        if isinstance(error.__cause__, OSError):
             self.unreadable[cell.cell_id] = error
-            self._in_a_row += cause.errno not in OF_ONE_FILE
+            self._in_a_row += not concerns_one_file(error)
         else:
             self.changed[cell.cell_id] = error
+
+
+def concerns_one_file(error: RunUnreadableError) -> bool:
+    """Whether a file is held, closed, gone or changed; anything else that the system says may be said of all."""
+    cause = error.__cause__
+    return not isinstance(cause, OSError) or cause.errno in _OF_ONE_FILE
 
 
 def _left(cell: Cell, out: NDArray[np.float32], why: str) -> Evidence:

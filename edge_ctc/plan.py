@@ -228,7 +228,8 @@ def _is_unchanged_by_another_profile(plan: Plan, former: Manifest) -> bool:
         return False
     before = {call.cell_id.casefold() for call in read_calls(plan.place.calls)}
     new = [cell for cell in plan.run.cells if cell.cell_id.casefold() not in before]
-    reads_otherwise = len(new) == len(plan.run.cells)
+    there = {file.name for file in (*now, *plan.run.ignored, *plan.run.unaccounted)}
+    reads_otherwise = len(new) == len(plan.run.cells) and not known.keys().isdisjoint(there)
     return reads_otherwise or not any(file.name not in known for cell in new for file in cell.files)
 
 

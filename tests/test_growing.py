@@ -44,7 +44,7 @@ class Clocked:
     def step(self, now: float, step: Step) -> Seen:
         self._now = now
         seen = self.run.seen()
-        self.run.stepped(step, now, 0.0)
+        self.run.stepped(seen, step, now, 0.0)
         return seen
 
     def is_due(self, now: float) -> bool:

@@ -591,7 +591,7 @@ def test_of_neighbouring_cells_that_cannot_be_read_the_others_are_called(
     real_open = os.open
 
     def failing_open(path: str | os.PathLike[str], *arguments: int, **keywords: int) -> int:
-        if str(path).endswith(("0004_PE.tif", "0005_PE.tif", "0006_PE.tif")):
+        if str(path).endswith(tuple(f"000{number}_PE.tif" for number in range(2, 8))):
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         return real_open(path, *arguments, **keywords)
 
@@ -599,7 +599,7 @@ def test_of_neighbouring_cells_that_cannot_be_read_the_others_are_called(
     run = bring(new_run(export), export)
     with watching(settings_for(export, checkpoint), state) as daemon:
         daemon.until((export / "P01.ctc-run.json").exists)
-        daemon.until(lambda: manifest_of(run)["cells"]["called"] == CELLS - 3)
+        daemon.until(lambda: manifest_of(run)["cells"]["called"] == CELLS - 6, within_s=60)
         assert manifest_of(run)["run_state"] == "partial"
 
 
@@ -619,3 +619,13 @@ def test_a_table_that_grows_with_the_run_is_believed_twice_and_no_more(
         assert daemon.heard.count("called", "P01") <= 3
     assert_complete(run, cells=6)
     assert len(list(export.glob("P01.ctc-calls.2*"))) <= 2
+
+
+def test_a_folder_that_was_made_for_a_run_to_come_is_seen_filling(export: Path, state: Path, checkpoint: Path) -> None:
+    (export / "P01" / "Images").mkdir(parents=True)
+    with watching(settings_for(export, checkpoint, mount="local"), state) as daemon:
+        daemon.until(lambda: daemon.watcher.face.runs.no_runs == 1)
+        time.sleep(2.5)
+        daemon.watcher._wake_ups.stop()
+        bring(new_run(export), export)
+        daemon.until_called("P01", within_s=5)

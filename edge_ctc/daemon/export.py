@@ -30,7 +30,7 @@ class _Mounted:
         """`note` is a file in which the mount point is remembered beyond the end of the process."""
         self._folder = folder
         self._note = note
-        self._seen = _noted(note)
+        self._seen = _noted(note, folder)
 
     def look(self) -> Mount | None:
         """What it lies on now; None: the kernel does not tell.
@@ -49,18 +49,18 @@ class _Mounted:
                 )
         if mount is not None and (before is None or mount.point != before.point) and self._note is not None:
             with contextlib.suppress(OSError):
-                self._note.write_text(f"{mount.kind}\n{mount.point}", "utf-8", "surrogateescape")
+                self._note.write_text(f"{mount.kind}\n{self._folder}\n{mount.point}", "utf-8", "surrogateescape")
         self._seen = mount or before
         return mount
 
 
-def _noted(note: Path | None) -> Mount | None:
-    """The mount that an earlier daemon saw, as far as it matters."""
+def _noted(note: Path | None, folder: Path) -> Mount | None:
+    """The mount that an earlier daemon saw of that folder, as far as it matters."""
     if note is None:
         return None
     with contextlib.suppress(OSError, ValueError):
-        kind, point = note.read_text("utf-8", "surrogateescape").split("\n", 1)
-        return Mount(Path(point), kind, is_read_only=False)
+        kind, noted, point = note.read_text("utf-8", "surrogateescape").split("\n", 2)
+        return Mount(Path(point), kind, is_read_only=False) if noted == str(folder) else None
     return None
 
 

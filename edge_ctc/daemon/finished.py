@@ -76,7 +76,9 @@ class Finished:
             return True
         done = time.monotonic()
         is_fresh = now < self._fresh_until
-        every_s = self._settings.look_every_s if is_fresh else 60 * self._settings.recheck_every_min
+        # A folder that was made for a run to come is to be seen filling.
+        is_often = is_fresh or not self.is_called
+        every_s = self._settings.look_every_s if is_often else 60 * self._settings.recheck_every_min
         self._times, self._list_at = times, done + max(every_s, _REST * (done - now))
         return False
 

@@ -12,6 +12,9 @@ from edge_ctc.daemon.settling import Rules, Settling
 from edge_ctc.exports.listing import Listing, list_files
 from edge_ctc.plan import Seen
 
+_HUNG = 10
+"""A look that takes so many times as long as the one before was held up by the share."""
+_LONGEST_REST_S = 60.0
 _REST = 4
 """After a look, or a step, a run is left alone for so many times as long as it took: a fifth of a core at most."""
 
@@ -54,12 +57,13 @@ class Growing:
         self._undecoded: dict[str, ImageFile] = {}
         self._doubtful: frozenset[str] = frozenset()
         self._looked_at = -math.inf
+        self._look_took = 0.0
         self._look_again_at = -math.inf
         self._stepped_at = -math.inf
         self._step_took = 0.0
         self._news_seen = self._news_then = 0
         self._is_hinted = False
-        self._stepped_settled = self._saw_settled = False
+        self._stepped_settled = self._stepped_quiet = self._saw_settled = False
 
     @property
     def changed_at(self) -> float:
@@ -99,6 +103,11 @@ class Growing:
         listing = list_files(self._folder, known)
         ended = self._clock()
         self._settling.look(listing, began, ended)
+        took, before = ended - began, self._look_took
+        if took > self._settings.answer_within_s and took > _HUNG * before:
+            # The share held it: whoever writes there may have been held as long.
+            self._settling.begin_anew(ended)
+        self._look_took = took
         self._listing, self._looked_at = listing, began
         self._look_again_at = ended + _REST * (ended - began)
         return listing
@@ -116,9 +125,9 @@ class Growing:
         """Whether there is something to call, or the run may be over."""
         if not self._settling.holds_something:
             return False
-        rest = _REST * self._step_took
+        rest = min(_REST * self._step_took, _LONGEST_REST_S)
         if self.is_quiet:
-            return now >= self._stepped_at + rest
+            return not self._stepped_quiet or now >= self._stepped_at + rest
         has_news = self._settling.news > self._news_then
         if not self._settling.has_settled(now):
             since = max(self._stepped_at, self.first_seen)
@@ -177,12 +186,14 @@ class Growing:
             is_quiet=self.is_quiet,
         )
 
-    def stepped(self, step: Step, began: float, took: float) -> None:
-        """What came of the step that began at `began`, monotonic seconds, and took so many."""
-        known = self._settling.known
+    def stepped(self, seen: Seen, step: Step, began: float, took: float) -> None:
+        """What came of the step for what was seen; it began at `began`, monotonic seconds, and took so many."""
         self.pending = step.pending
         self._news_then = self._news_seen
-        self._stepped_settled = self._saw_settled
-        self._undecoded = {name: known[name] for name in step.undecoded if name in known}
+        self._stepped_settled, self._stepped_quiet = self._saw_settled, seen.is_quiet
+        # As they were read: they may look otherwise by now.
+        self._undecoded = (
+            {file.name: file for file in seen.listing.files if file.name in step.undecoded} if step.undecoded else {}
+        )
         self._doubtful = step.doubtful
         self._stepped_at, self._step_took = began + took, took

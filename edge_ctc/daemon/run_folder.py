@@ -13,6 +13,8 @@ from edge_ctc.daemon.status import RunCounts
 
 LONGEST_WAIT_S = 5.0
 """Between two tries of what failed: space, rights or a share may be back at any moment."""
+_REST, _LONGEST_REST_S = 4, 60.0
+"""A try that took long is not made again before so many times as long, or a minute."""
 _FORGET_S = 3600.0
 """A folder that was not there for so long is forgotten."""
 
@@ -61,12 +63,15 @@ class RunFolder:
         """The run's name, as it is shown."""
         return self.path.name
 
-    def let_wait(self, what: Literal["look", "step"], reason: str) -> bool:
-        """Something stands in the way; tells whether that is new. It is tried again later, and later each time."""
+    def let_wait(self, what: Literal["look", "step"], reason: str, took: float) -> bool:
+        """Something stands in the way, found out in `took` seconds; tells whether that is new.
+
+        It is tried again later, later each time, and not too often where a try takes long.
+        """
         now = time.monotonic()
         before = self.wait
         tries = before.tries + 1 if before else 1
-        pause = min(2.0 ** min(tries - 1, 10), LONGEST_WAIT_S)
+        pause = max(min(2.0 ** min(tries - 1, 10), LONGEST_WAIT_S), min(_REST * took, _LONGEST_REST_S))
         self.wait = Wait(what, reason, before.since if before else now, tries, now + pause)
         return before is None or before.reason != reason
 

@@ -82,9 +82,13 @@ def _turn(watcher: Watcher, speaker: "_Speaker", signals: "_Signals") -> None:
         while not (loop.done() or is_told):
             speaker.tick()
             is_told = signals.came_within(speaker.tick_s)
-    finally:
+    except BaseException:
         # Whatever ends this thread, the loop must not go on without it.
         watcher.end()
+        if wait([loop], _STOP_S).not_done:
+            os._exit(_HUNG)
+        raise
+    watcher.end()
     if not loop.done():
         speaker.say_ending()
         wait([loop], _STOP_S)

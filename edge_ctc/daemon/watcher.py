@@ -153,6 +153,8 @@ class Watcher:
         """A folder above runs that cannot be listed keeps its runs as they were, and none but them waiting."""
         error, before = self._export.unlisted, self.face.unlisted
         self.face.unlisted = None
+        if error is None and before is not None:
+            self._journal.recovered("")
         if error is not None:
             reason = f"a folder {reason_of(error)}"
             self.face.unlisted = WaitFace("", reason, before.since if before else now)

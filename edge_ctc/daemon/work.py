@@ -1,6 +1,5 @@
 """What is done for one run folder: found out whether anything is owed, and called step by step."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from edge_ctc.errors import NotARunError, ResultsError, RunError, RunMissingErro
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.runs import is_sentinel, rests_on
 from edge_ctc.models import OpenModels
+from edge_ctc.pipeline import concerns_one_file
 from edge_ctc.plan import Plan, Request, Seen
 from edge_ctc.results.commit import ResultPlace
 from edge_ctc.results.manifest import Manifest
@@ -99,6 +99,7 @@ class Work:
                 self._journal.stalls(folder.name, state.pending, state.quiet_s)
             if state.is_quiet and not state.holds_something and state.listing is not None:
                 folder.state = Finished(state.listing, self._settings, now - self._settings.quiet_s, is_called=False)
+                folder.wait = None
         elif isinstance(state, Finished):
             has_results = self._export.has_results(folder.path)
             if state.owes_work(now, has_results=has_results, is_hinted=is_hinted, has_time=has_time):
@@ -133,7 +134,9 @@ class Work:
             step = self._without_cells(place, seen, error)
         finally:
             self._face.calling = None
-        growing.stepped(step, began, time.monotonic() - began)
+        growing.stepped(seen, step, began, time.monotonic() - began)
+        if step.unreadable and not concerns_one_file(step.unreadable):
+            growing.begin_anew()
         if step.manifest is not None:
             folder.verdicts = step.manifest.verdicts
             if step.is_done:
@@ -142,7 +145,7 @@ class Work:
                 if step.state == "called":
                     self._journal.called(_summary(step.manifest))
         if step.unreadable:
-            self._wait(folder, "step", f"a file {reason_of(step.unreadable)}")
+            self._wait(folder, "step", f"a file {reason_of(step.unreadable)}", time.monotonic() - began)
         else:
             self._clear(folder)
 
@@ -175,24 +178,25 @@ class Work:
 
     def _try(self, folder: RunFolder, what: Literal["look", "step"], do: Callable[[], None]) -> None:
         """Do it; what concerns this run alone is remembered, told, and tried again."""
+        began = time.monotonic()
         try:
             do()
         except RunMissingError:
             # It went since the export folder was listed, and then nothing is told of it any more.
-            folder.let_wait(what, "not there")
+            folder.let_wait(what, "not there", 0.0)
         except RunError as error:
             if isinstance(error, ResultsError):
                 # What failed may have failed to tidy up too.
                 self._hold.mend_again()
-            self._wait(folder, what, reason_of(error))
+            self._wait(folder, what, reason_of(error), time.monotonic() - began)
         else:
             if folder.wait is not None and folder.wait.what == what == "look":
                 self._clear(folder)
                 if isinstance(folder.state, Growing):
                     folder.state.begin_anew()
 
-    def _wait(self, folder: RunFolder, what: Literal["look", "step"], reason: str) -> None:
-        if folder.let_wait(what, reason):
+    def _wait(self, folder: RunFolder, what: Literal["look", "step"], reason: str, took: float) -> None:
+        if folder.let_wait(what, reason, took):
             self._face.failures[reason] += 1
         self._journal.waits(folder.name, reason)
 
@@ -231,8 +235,10 @@ class _Progress:
             self._face.calling = run, done + cells, owed
         self._end_if_told()
         # What arrives meanwhile begins to settle. Where it cannot be looked at, the next look says so.
-        with contextlib.suppress(RunError):
+        try:
             self._growing.look(is_hinted=False)
+        except RunError:
+            self._growing.begin_anew()
 
     def _end_if_told(self) -> None:
         if self._stop.is_set():

@@ -116,7 +116,10 @@ def read_mended(place: ResultPlace) -> Former:
 def _is_put_aside(place: ResultPlace, sha256: str) -> bool:
     """Whether these edited calls were copied already, by one that could not call the run then."""
     start, end = f"{place.calls.stem}.", ".edited.csv"
-    names = [name for name in os.listdir(place.folder) if name.startswith(start) and name.endswith(end)]
+    try:
+        names = [name for name in os.listdir(place.folder) if name.startswith(start) and name.endswith(end)]
+    except OSError as error:
+        raise _unreadable(place.folder, error) from error
     return any(_sha256(place.folder / name) == sha256 for name in names)
 
 
