@@ -80,6 +80,18 @@ def test_what_failed_is_still_due(tmp_path: Path) -> None:
     assert one.is_due(102.1)
 
 
+def test_a_step_that_met_a_share_that_died_is_made_again_once_the_share_is_back(tmp_path: Path) -> None:
+    put(tmp_path, "1.tif")
+    one = growing_at(tmp_path, 100.0)
+    for now in (100.0, 102.0):
+        one.look(now)
+    one.step(102.0, replace(NOTHING, unreadable=RunUnreadableError("gone")))
+    one.run.begin_anew()
+    assert not one.is_due(103.0)
+    one.look(104.0)
+    assert one.is_due(104.0)
+
+
 def test_a_run_that_was_called_before_it_had_settled_is_due_once_it_has(tmp_path: Path) -> None:
     put(tmp_path, "1.tif")
     one = growing_at(tmp_path, 100.0)

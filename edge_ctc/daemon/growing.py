@@ -160,7 +160,11 @@ class Growing:
         return self._listing
 
     def begin_anew(self) -> None:
-        """It was away, or could not be looked at: whoever writes there may have been held up as long."""
+        """It was away, or could not be looked at: whoever writes there may have been held up as long.
+
+        A step that was made meanwhile may have met nothing but failures: another is due once the run has settled.
+        """
+        self._stepped_settled = False
         self._settling.begin_anew(self._clock())
 
     def seen(self) -> Seen:
@@ -189,7 +193,8 @@ class Growing:
     def stepped(self, seen: Seen, step: Step, began: float, took: float) -> None:
         """What came of the step for what was seen; it began at `began`, monotonic seconds, and took so many."""
         self.pending = step.pending
-        self._news_then = self._news_seen
+        if step.unreadable is None:
+            self._news_then = self._news_seen
         self._stepped_settled, self._stepped_quiet = self._saw_settled, seen.is_quiet
         # As they were read: they may look otherwise by now.
         self._undecoded = (
