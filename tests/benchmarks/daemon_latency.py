@@ -1,6 +1,7 @@
 """From the last byte of a run to its calls, beside what the same cells take alone, in the same minute."""
 
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +78,13 @@ def _alone(models: OpenModels, run: Path, checkpoint: Path, folder: Path) -> flo
     cells = sum(len(batch) for batch in evaluate(plan.cells, reader, engine))
     assert cells == CELLS
     return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    for how, found in latencies(Path(sys.argv[1]), 5).items():
+        beyond = sorted(one.wall - one.computing - 2.0 for one in found)
+        alone = sorted(one.beyond for one in found)
+        sys.stdout.write(
+            f"{how}: beyond settle time and the last call {beyond[2]:.2f} s ({beyond[0]:.2f} to {beyond[-1]:.2f}), "
+            f"beyond settle time and inference alone {alone[2]:.2f} s ({alone[0]:.2f} to {alone[-1]:.2f})\n"
+        )
