@@ -106,7 +106,7 @@ class WatchBench:
     def _trial(self) -> Trial:
         with self._lock:
             self._trials += 1
-            name = f"{self.story}-{self._trials}"
+            name = f"{self._folder.name}-{self._trials}"
         behind, mount = self._mounted.behind / name, self._mounted.mount / name
         shutil.copytree(self._kept, behind / "exports")
         (behind / "state").mkdir()
