@@ -110,11 +110,6 @@ class CheckedSettings:
     checkpoint_name: str
 
 
-def read_settings(path: Path) -> Settings:
-    """The settings in `path`. Raises ConfigError, naming the line and what mends it."""
-    return parse_toml(read_toml_bytes(path), str(path), Settings)
-
-
 def check_settings(path: Path) -> CheckedSettings:
     """The settings in `path`, proved against all that they name on this machine.
 

@@ -111,15 +111,8 @@ class EngineChooser:
         sort = self._setting.sort
         if sort is None or sort == Sort("onnxruntime", "fp32"):
             return None
-        machine = this_machine(sort.runtime)
         order = build.Order(checkpoint, sort.runtime, sort.precision, MAX_BATCH, self._setting.engines_dir)
-        with build.sole_builder(order, machine) as folder:
-            # Another process may have built it before this one held the place.
-            if built := _fitting_at(folder, machine, checkpoint):
-                return built
-            command = build_command(checkpoint.folder, sort.runtime, sort.precision, MAX_BATCH, order.engines_dir)
-            with _tried_once(folder, order, machine, command):
-                return build.rebuild(order, machine, self._reporter)
+        return self._built(order, this_machine(sort.runtime), None)
 
     def _fitting(self, engine: InstalledEngine, checkpoint: Checkpoint) -> InstalledEngine:
         _refuse_unproven(engine)
@@ -146,11 +139,18 @@ class EngineChooser:
             engines_dir=engines_dir,
             rebuilt_because=mismatches,
         )
+        return self._built(order, machine, engine.folder)
+
+    def _built(self, order: build.Order, machine: Machine, stale: Path | None) -> InstalledEngine:
+        """Built now, in the place of the engine in `stale`, or of none, or by another process a moment ago."""
         with build.sole_builder(order, machine) as folder:
-            # Another process may have built it before this one held the place.
-            if other := _fitting_at(folder, machine, checkpoint):
+            if other := _fitting_at(folder, machine, order.checkpoint):
                 return other
-            self._reporter.stale(engine.folder, mismatches, None)
+            if stale is not None:
+                self._reporter.stale(stale, order.rebuilt_because, None)
+            command = build_command(
+                order.checkpoint.folder, order.runtime, order.precision, order.max_batch, order.engines_dir
+            )
             with _tried_once(folder, order, machine, command):
                 return build.rebuild(order, machine, self._reporter)
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_ctc.checkpoint import DESCRIPTION, HASHED_FILES, shipped_checkpoints
-from edge_ctc.config import Settings, check_settings, read_settings
+from edge_ctc.config import Settings, check_settings
 from edge_ctc.errors import CheckpointError, ConfigError
+from edge_ctc.toml_file import read_toml
 from tests.checkpoints import WEIGHTS, write_checkpoint
 from tests.conftest import EdgeCtc
 
@@ -332,7 +333,7 @@ def test_the_example_holds_with_its_required_keys_alone_and_with_every_default_w
     written_out = "\n".join(line.removeprefix("# ") if line.startswith(names) else line for line in text.splitlines())
     path = tmp_path / "edge-ctc.toml"
     path.write_text(written_out)
-    assert read_settings(path) == read_settings(EXAMPLE)
+    assert read_toml(path, Settings) == read_toml(EXAMPLE, Settings)
 
 
 @given(st.binary(max_size=80))
@@ -341,4 +342,4 @@ def test_whatever_follows_the_settings_hold_or_are_refused_by_name(content: byte
         file.write(REQUIRED.encode() + content)
         file.flush()
         with contextlib.suppress(ConfigError):
-            assert read_settings(Path(file.name)).export_dir == "/mnt/scanner"
+            assert read_toml(Path(file.name), Settings).export_dir == "/mnt/scanner"

@@ -19,6 +19,11 @@ _REST = 4
 """After a look, or a step, a run is left alone for so many times as long as it took: a fifth of a core at most."""
 
 
+def rest_after(took: float) -> float:
+    """How long a run is left alone after something that took so many seconds."""
+    return min(_REST * took, _LONGEST_REST_S)
+
+
 class Growing:
     """What is remembered of such a run between two looks; all of it can be forgotten and found again.
 
@@ -125,7 +130,7 @@ class Growing:
         """Whether there is something to call, or the run may be over."""
         if not self._settling.holds_something:
             return False
-        rest = min(_REST * self._step_took, _LONGEST_REST_S)
+        rest = rest_after(self._step_took)
         if self.is_quiet:
             return not self._stepped_quiet or now >= self._stepped_at + rest
         has_news = self._settling.news > self._news_then

@@ -8,13 +8,11 @@ from typing import Literal
 
 from edge_ctc.daemon.face import Face, WaitFace
 from edge_ctc.daemon.finished import Finished
-from edge_ctc.daemon.growing import Growing
+from edge_ctc.daemon.growing import Growing, rest_after
 from edge_ctc.daemon.status import RunCounts
 
-LONGEST_WAIT_S = 5.0
+_LONGEST_WAIT_S = 5.0
 """Between two tries of what failed: space, rights or a share may be back at any moment."""
-_REST, _LONGEST_REST_S = 4, 60.0
-"""A try that took long is not made again before so many times as long, or a minute."""
 _FORGET_S = 3600.0
 """A folder that was not there for so long is forgotten."""
 
@@ -71,7 +69,7 @@ class RunFolder:
         now = time.monotonic()
         before = self.wait
         tries = before.tries + 1 if before else 1
-        pause = max(min(2.0 ** min(tries - 1, 10), LONGEST_WAIT_S), min(_REST * took, _LONGEST_REST_S))
+        pause = max(min(2.0 ** min(tries - 1, 10), _LONGEST_WAIT_S), rest_after(took))
         self.wait = Wait(what, reason, before.since if before else now, tries, now + pause)
         return before is None or before.reason != reason
 

@@ -14,11 +14,12 @@ from edge_ctc.daemon.face import Face, WaitFace
 from edge_ctc.daemon.growing import Growing
 from edge_ctc.daemon.journal import LoopJournal
 from edge_ctc.daemon.last_work import LastWork
+from edge_ctc.daemon.progress import Stopped
 from edge_ctc.daemon.reasons import reason_of
 from edge_ctc.daemon.run_folder import RunFolder, RunFolders
 from edge_ctc.daemon.sole_hold import SoleHold
 from edge_ctc.daemon.wakeups import Bell, WakeUps
-from edge_ctc.daemon.work import Stopped, Work
+from edge_ctc.daemon.work import Work
 from edge_ctc.doctor.mounts import Mount
 from edge_ctc.errors import ResultsHeldError, RunError
 from edge_ctc.models import OpenModels

@@ -14,6 +14,7 @@ from edge_ctc.daemon.finished import Finished
 from edge_ctc.daemon.growing import Growing
 from edge_ctc.daemon.journal import RunJournal
 from edge_ctc.daemon.last_work import LastWork
+from edge_ctc.daemon.progress import Progress, Stopped
 from edge_ctc.daemon.reasons import reason_of
 from edge_ctc.daemon.run_folder import RunFolder
 from edge_ctc.daemon.settling import Rules
@@ -24,17 +25,13 @@ from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.runs import is_sentinel, rests_on
 from edge_ctc.models import OpenModels
 from edge_ctc.pipeline import concerns_one_file
-from edge_ctc.plan import Plan, Request, Seen
+from edge_ctc.plan import Request, Seen
 from edge_ctc.results.commit import ResultPlace
 from edge_ctc.results.manifest import Manifest
 
 _BELIEVED = 2
 """So often the word of a table or sentinel is believed again after something came behind it."""
 _NOTHING = Step(None, "unchanged", is_done=False, pending=0)
-
-
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """The daemon was told to end."""
 
 
 class Work:
@@ -126,7 +123,7 @@ class Work:
         began = time.monotonic()
         seen = growing.seen()
         place = self._export.place_of(folder.path)
-        progress = _Progress(self._face, self._stop, growing, lambda kept: self._journal.edited(folder.name, kept))
+        progress = Progress(self._face, self._stop, growing, lambda kept: self._journal.edited(folder.name, kept))
         try:
             with self._last.on(str(folder.path), (RunError, Stopped)), self._hold.writer(place.folder):
                 step = classify_seen(self._request(folder.path), seen, self._models, progress)
@@ -203,46 +200,6 @@ class Work:
     def _clear(self, folder: RunFolder) -> None:
         folder.wait = None
         self._journal.recovered(folder.name)
-
-
-class _Progress:
-    """A `classify.Reporter` that shows the work, and leaves it between two batches when the daemon is told to end."""
-
-    def __init__(self, face: Face, stop: threading.Event, growing: Growing, edited: Callable[[str], None]) -> None:
-        self._face, self._stop, self._growing, self._edited = face, stop, growing, edited
-        self._run = ""
-
-    def planned(self, plan: Plan) -> None:
-        """Its name is what is shown."""
-        self._run = plan.place.run_id
-
-    def put_aside(self, edited: Path) -> None:
-        """Told by the name of the copy."""
-        self._edited(edited.name)
-
-    def called_before(self, former: Manifest) -> None:
-        """The calls that are kept say it."""
-
-    def started(self, cells: int, reused: int) -> None:
-        """Rows that are kept count as done."""
-        self._face.calling = self._run, reused, reused + cells
-        self._end_if_told()
-
-    def advanced(self, cells: int) -> None:
-        """The one place where a run's work is left in the middle."""
-        if self._face.calling:
-            run, done, owed = self._face.calling
-            self._face.calling = run, done + cells, owed
-        self._end_if_told()
-        # What arrives meanwhile begins to settle. Where it cannot be looked at, the next look says so.
-        try:
-            self._growing.look(is_hinted=False)
-        except RunError:
-            self._growing.begin_anew()
-
-    def _end_if_told(self) -> None:
-        if self._stop.is_set():
-            raise Stopped
 
 
 def _summary(manifest: Manifest) -> RunSummary:
