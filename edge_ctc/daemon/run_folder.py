@@ -47,6 +47,7 @@ class RunFolder:
         absent_since: since when it is not in the export folder; monotonic seconds; None: it is there.
         verdicts: of its last calls; None: not known.
         reopened: how often something came after it was complete.
+        remembered: when the complete calls were finished that were last found or told of; None: none were.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class RunFolder:
     absent_since: float | None = None
     verdicts: dict[str, int] | None = None
     reopened: int = 0
+    remembered: str | None = None
 
     @property
     def name(self) -> str:

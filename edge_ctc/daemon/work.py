@@ -138,8 +138,10 @@ class Work:
             folder.verdicts = step.manifest.verdicts
             if step.is_done:
                 folder.state = Finished(seen.listing, self._settings, growing.changed_at)
+                # Not only where this step called: one that failed after its commit told nobody.
+                is_news = folder.remembered != step.manifest.finished_at_utc
                 self._remember(folder, step.manifest)
-                if step.state == "called":
+                if is_news:
                     self._journal.called(_summary(step.manifest))
         if step.unreadable:
             self._wait(folder, "step", f"a file {reason_of(step.unreadable)}", time.monotonic() - began)
@@ -167,7 +169,7 @@ class Work:
         return Request(run, self._checked.profile, self._checked.checkpoint, out, self._settings.csv)
 
     def _remember(self, folder: RunFolder, manifest: Manifest) -> None:
-        folder.verdicts = manifest.verdicts
+        folder.verdicts, folder.remembered = manifest.verdicts, manifest.finished_at_utc
         self._recent[folder.path] = _summary(manifest)
         newest = sorted(self._recent.items(), key=lambda one: one[1].finished_at_utc)[-MOST_RECENT:]
         self._recent = dict(newest)

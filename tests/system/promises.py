@@ -31,19 +31,28 @@ def manifest_path(run: Path, results: Path | None = None) -> Path:
 
 def is_complete(run: Path, results: Path | None = None) -> bool:
     """Whether complete calls are committed."""
-    return committed(run, results) is not None
+    return state_of(run, results) == "complete"
+
+
+def state_of(run: Path, results: Path | None = None) -> str | None:
+    """Of the calls that are committed; None: the manifest, if any, commits others than stand there just now."""
+    raw = _committed(run, results)
+    return None if raw is None else str(json.loads(raw)["run_state"])
 
 
 def committed(run: Path, results: Path | None = None) -> bytes | None:
     """The manifest, if the calls beside it are those that it commits, and complete; None: they are not, just now."""
+    raw = _committed(run, results)
+    return raw if raw is not None and json.loads(raw)["run_state"] == "complete" else None
+
+
+def _committed(run: Path, results: Path | None) -> bytes | None:
     try:
         raw = manifest_path(run, results).read_bytes()
         calls = calls_of(run, results).read_bytes()
     except FileNotFoundError:
         return None
-    manifest = json.loads(raw)
-    is_whole = manifest["calls"]["sha256"] == hashlib.sha256(calls).hexdigest()
-    return raw if is_whole and manifest["run_state"] == "complete" else None
+    return raw if json.loads(raw)["calls"]["sha256"] == hashlib.sha256(calls).hexdigest() else None
 
 
 def broken(run: Path, expected: Verdicts, results: Path | None = None, superseded: int = 0) -> list[str]:

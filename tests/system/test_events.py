@@ -1,5 +1,6 @@
 """Events that are lost, overflow, or never come: the daemon's own looks give the same result, a little later."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -54,8 +55,14 @@ def with_limit(name: str, most: int) -> tuple[str, ...]:
 
 def watches(pid: int) -> int:
     """How many folders a process has the kernel watch."""
-    infos = Path(f"/proc/{pid}/fdinfo").iterdir()
-    return sum(line.startswith("inotify ") for info in infos for line in info.read_text().splitlines())
+    return sum(_watches_of(info) for info in Path(f"/proc/{pid}/fdinfo").iterdir())
+
+
+def _watches_of(info: Path) -> int:
+    # The process opens and closes files meanwhile.
+    with contextlib.suppress(FileNotFoundError):
+        return sum(line.startswith("inotify ") for line in info.read_text().splitlines())
+    return 0
 
 
 def flood(folder: Path) -> None:

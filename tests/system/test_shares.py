@@ -171,6 +171,18 @@ def test_a_share_that_dies_while_results_are_written_leaves_no_half_and_nothing_
     watched.finish()
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_run_whose_commit_fails_at_a_flush_of_the_folder_is_told_of_once(
+    before: int, share: Share, watched: Watched, archive: Archive
+) -> None:
+    share.faults({"fsyncdir": {"errno": "EIO", "after": before}})
+    watched.write("run", archive.scan(1))
+    watched.wait_reason("results cannot be written: Input/output error")
+    share.heal()
+    watched.wait_called("run", 10)
+    watched.finish()
+
+
 @pytest.mark.parametrize("operation", ["open", "read"])
 def test_a_file_that_cannot_be_read_holds_up_only_its_own_run(
     operation: str, share: Share, watched: Watched, archive: Archive

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.system.daemon import Daemon, Site, make_site
-from tests.system.promises import broken, calls_of, is_complete, litter, manifest_path, verdicts_of
+from tests.system.promises import broken, calls_of, is_complete, litter, manifest_path, state_of, verdicts_of
 from tests.system.scans import Scan
 from tests.system.shares import Share
 
@@ -117,8 +117,12 @@ class Watched:
         return self.daemon.wait_for(lambda: is_complete(self.remote / name), f"calls of {name}", within_s)
 
     def wait_partly_called(self, name: str) -> None:
-        """Until all that can be called of a run that is not complete is called."""
-        self.daemon.wait_for(lambda: len(self.rows(name)) >= _PARTLY, f"partial calls of {name}")
+        """Until all that can be called of a run that is not complete is called, and the manifest, written last, too."""
+
+        def called() -> bool:
+            return len(self.rows(name)) >= _PARTLY and state_of(self.remote / name) == "partial"
+
+        self.daemon.wait_for(called, f"partial calls of {name}")
 
     def rows(self, name: str) -> set[str]:
         """The cells that have a row."""
