@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from edge_ctc.cells import Verdict
-from edge_ctc.checkpoint import Calibration, Thresholds
+from edge_ctc.description import Calibration, Thresholds
 
 
 @dataclass(frozen=True, slots=True)

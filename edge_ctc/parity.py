@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ctc.cells import Verdict
-from edge_ctc.checkpoint import Checkpoint, Thresholds
+from edge_ctc.checkpoint import Checkpoint
 from edge_ctc.decision import decide
+from edge_ctc.description import Thresholds
 from edge_ctc.engine.seam import Engine
 from edge_ctc.errors import EngineError
 from edge_ctc.network import Precision

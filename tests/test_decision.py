@@ -5,8 +5,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge_ctc.cells import Verdict
-from edge_ctc.checkpoint import Calibration, Thresholds
 from edge_ctc.decision import decide
+from edge_ctc.description import Calibration, Thresholds
 
 THRESHOLDS = Thresholds(ctc=1.5, review=-0.25)
 PLAIN = Calibration(slope=1.0, intercept=0.0, prevalence=0.1)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edge_ctc.cells import Verdict
-from edge_ctc.checkpoint import Checkpoint, Thresholds, open_checkpoint, shipped_checkpoints
+from edge_ctc.checkpoint import Checkpoint, open_checkpoint, shipped_checkpoints
 from edge_ctc.decision import decide
+from edge_ctc.description import Thresholds
 from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.engine.seam import Engine, Scores
 from edge_ctc.errors import EngineError

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from edge_ctc.checkpoint import Description
+from edge_ctc.description import Description
 from trainer.data import LabelledCell, LeftOut
 from trainer.split import Split
 

@@ -9,7 +9,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_ctc.checkpoint import DESCRIPTION, Description, open_checkpoint
+from edge_ctc.checkpoint import DESCRIPTION, open_checkpoint
+from edge_ctc.description import Description
 from edge_ctc.durable import write_bytes
 from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.errors import ResultsError

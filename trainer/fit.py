@@ -14,7 +14,8 @@ import onnxruntime
 import torch
 
 from edge_ctc import __version__, durable
-from edge_ctc.checkpoint import MODEL_CARD, MODEL_FP16, MODEL_FP32, REFERENCE, Description
+from edge_ctc.checkpoint import MODEL_CARD, MODEL_FP16, MODEL_FP32, REFERENCE
+from edge_ctc.description import Description
 from edge_ctc.exports.profile import LoadedProfile
 from edge_ctc.preprocess import InputSpec
 from trainer.card import write_card

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
-from edge_ctc.checkpoint import Calibration, Thresholds
+from edge_ctc.description import Calibration, Thresholds
 
 REVIEW_SENSITIVITY = 0.99
 """Share of the CTCs that reach REVIEW or CTC."""

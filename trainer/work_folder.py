@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from edge_ctc import durable
-from edge_ctc.checkpoint import Sha256
+from edge_ctc.description import Sha256
 from edge_ctc.durable import write_bytes
 from edge_ctc.errors import DataError, ResultsError
 from edge_ctc.toml_file import StrictModel

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from edge_ctc.checkpoint import NAME
+from edge_ctc.description import NAME
 from edge_ctc.engine.runtimes import Machine, Runtime
 from edge_ctc.errors import ResultsError
 from edge_ctc.network import Precision

@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edge_ctc.checkpoint import Checkpoint, Sha256
+from edge_ctc.checkpoint import Checkpoint
+from edge_ctc.description import Sha256
 from edge_ctc.engine.runtimes import Machine, Runtime
 from edge_ctc.network import Precision
 from edge_ctc.toml_file import StrictModel

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from edge_ctc.cells import CsvDialect
-from edge_ctc.checkpoint import Calibration, Sha256, Thresholds
+from edge_ctc.description import Calibration, Sha256, Thresholds
 from edge_ctc.preprocess import InputSpec
 from edge_ctc.results.calls import RunState
 from edge_ctc.toml_file import StrictModel
