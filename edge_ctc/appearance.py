@@ -1,1 +1,248 @@
-"""What a cell's images look like, in figures that need no network."""
+"""What a cell's images look like, in figures that need no network; and those of the cells that a network learned from.
+
+All are of raw counts: they hold before any scaling, so that a run can be compared with what a checkpoint learned from,
+and a person can check each of them in any image viewer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from edge_ctc.preprocess import Bits, Finite
+from edge_ctc.toml_file import StrictModel
+
+MEASURES = ("background", "noise", "brightness", "sharpness", "saturated")
+"""What is measured of each channel, as the fields of `Appearances` and `ChannelFingerprint`."""
+
+QUANTILES = (0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99)
+"""Of each measure, over the cells of one class."""
+
+_FRAME_SHARE = 32
+"""The frame that counts as background is a thirty-second of the smaller side wide, at least one pixel: 2 of 64."""
+
+_SIGMAS = 5.0
+"""By how many of the background's own a gradient must exceed it: pure noise does at one pixel in 270,000, as
+exp(-5^2 / 2). 3 to 6 were tried against simulated cells of known size: 5 ranks them best (docs/results.md)."""
+
+_QUANTISATION = 12**-0.5
+"""The sd in counts that rounding alone gives: without it one odd pixel in a flat 8-bit background would be a cell."""
+
+_SD_OF_MEDIAN = 1.4826
+"""sd of a normal distribution over its median absolute deviation."""
+
+_AT_ONCE = 8
+"""Cells whose arrays stay in the processor's cache together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appearances:
+    """What N cells look like, each a row; one cell is N = 1.
+
+    Attributes:
+        background: (N, C) counts; median of the image's outermost pixels: lamp, exposure, camera offset and haze.
+        noise: (N, C) counts; robust sd of those pixels, from differences of pixels two apart, so that haze, tilted
+            light and a cage's wall do not count: gain and read noise. Not below rounding's 0.29.
+        brightness: (N, C) counts; mean over the cell's area, less the background: what cytometry calls mean
+            fluorescence intensity. In bright field how much darker (below 0) or lighter the cell is as a whole.
+        sharpness: (N, C) no unit; energy of the gradient over that of the signal in the cell's area, both less their
+            noise (Brenner et al., J Histochem Cytochem 24:100, 1976). Gain and offset leave it as it is, defocus
+            lowers it. 0 where the channel shows nothing above its noise.
+        saturated: (N, C) share 0..1 of pixels at full scale: their brightness is no longer a measurement.
+        diameter_px: (N,) pixels; of the disc with the cell's area.
+    """
+
+    background: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    brightness: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+    saturated: NDArray[np.float64]
+    diameter_px: NDArray[np.float64]
+
+
+def measure(counts: NDArray[Any], bits: Bits = "unknown") -> Appearances:
+    """Measure cells of one size.
+
+    The cell's area is where any channel's gradient stands out of the background's, filled: pixels with such neighbours
+    to the left and right and above and below belong to it. A level instead of a gradient finds haze and the walls of
+    cages in bright field; one channel alone misses cells that it does not stain, or that are in focus in bright field.
+    Two cells and the debris beside one count together, and the area has the blur's rim: about 1.2 diameters.
+
+    Args:
+        counts: uint8 or uint16 (N, C, H, W), as stored; N may be 0.
+        bits: declared depth; "unknown": full scale is taken to be 12 bits for uint16 images that stay
+            within 12 bits, else the dtype's own.
+    """
+    parts = [_measured(counts[first : first + _AT_ONCE], bits) for first in range(0, max(len(counts), 1), _AT_ONCE)]
+    return _joined(parts)
+
+
+def measure_each(cells: Sequence[NDArray[Any]], bits: Bits = "unknown") -> Appearances:
+    """Measure cells of whatever sizes, uint8 or uint16 (C, H, W) each, at least one; rows in their order."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for place, cell in enumerate(cells):
+        by_shape.setdefault(cell.shape, []).append(place)
+    parts = [
+        _measured(np.stack([cells[place] for place in places[first : first + _AT_ONCE]]), bits)
+        for places in by_shape.values()
+        for first in range(0, len(places), _AT_ONCE)
+    ]
+    order = np.argsort([place for places in by_shape.values() for place in places])
+    joined = _joined(parts)
+    return Appearances(*(getattr(joined, name)[order] for name in (*MEASURES, "diameter_px")))
+
+
+def _joined(parts: Sequence[Appearances]) -> Appearances:
+    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in (*MEASURES, "diameter_px"))
+    return Appearances(*columns)
+
+
+def _measured(counts: NDArray[Any], bits: Bits) -> Appearances:
+    light = counts.astype(np.float32)
+    frame = _frame(*counts.shape[-2:])
+    background = np.median(light[..., frame], axis=-1)
+    across, down = _differences(light, -1), _differences(light, -2)
+    # Two independent pixels differ by sqrt(2) times the noise of one.
+    spread = _SD_OF_MEDIAN * np.median(np.abs(np.concatenate([across[..., frame], down[..., frame]], -1)), axis=-1)
+    noise = np.maximum(spread / 2**0.5, _QUANTISATION)
+    gradient = across * across + down * down
+    area = _filled((gradient > (2 * _SIGMAS**2 * noise**2)[..., None, None]).any(axis=1))
+    signal = light - background[..., None, None]
+    return Appearances(
+        background=background.astype(np.float64),
+        noise=noise.astype(np.float64),
+        brightness=_mean_over(area, signal),
+        sharpness=_ratio(
+            _mean_over(area, gradient) - 4 * noise**2, _mean_over(area, signal * signal) - noise**2, noise**2
+        ),
+        saturated=_saturated(counts, bits),
+        diameter_px=2 * np.sqrt(area.sum(axis=(-2, -1)) / np.pi),
+    )
+
+
+def _frame(height: int, width: int) -> NDArray[np.bool_]:
+    """The outermost pixels: True, (H, W)."""
+    thickness = max(1, min(height, width) // _FRAME_SHARE)
+    frame = np.ones((height, width), bool)
+    frame[thickness : height - thickness, thickness : width - thickness] = False
+    return frame
+
+
+def _differences(light: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Of each pixel's neighbours along `axis`, the later less the earlier; an edge pixel stands for the one beyond."""
+    along = np.moveaxis(light, axis, 0)
+    differences = np.empty_like(light)
+    out = np.moveaxis(differences, axis, 0)
+    np.subtract(along[2:], along[:-2], out=out[1:-1])
+    np.subtract(along[min(1, len(along) - 1)], along[0], out=out[0])
+    np.subtract(along[-1], along[max(0, len(along) - 2)], out=out[-1])
+    return differences
+
+
+def _filled(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N, H, W): what has a found pixel on all four sides, itself included."""
+    return _between(found, -1) & _between(found, -2)
+
+
+def _between(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """From the first found pixel to the last, along `axis`."""
+    first = found.argmax(axis=axis, keepdims=True)
+    from_behind = np.flip(found, axis).argmax(axis=axis, keepdims=True)
+    length = found.shape[axis]
+    place = np.moveaxis(np.arange(length)[:, None, None], 0, axis)
+    between: NDArray[np.bool_] = (place >= first) & (place < length - from_behind)
+    return between & found.any(axis=axis, keepdims=True)
+
+
+def _mean_over(area: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean of `values` (N, C, H, W) over each cell's area (N, H, W): (N, C), 0 where there is none."""
+    cells, channels, height, width = values.shape
+    flat = values.reshape(cells, channels, height * width)
+    inside = area.reshape(cells, height * width, 1)
+    totals = np.matmul(flat, inside.astype(np.float32))[..., 0].astype(np.float64)
+    means: NDArray[np.float64] = totals / np.maximum(inside.sum(axis=1), 1)
+    return means
+
+
+def _ratio(gradient: NDArray[Any], signal: NDArray[Any], least: NDArray[Any]) -> NDArray[np.float64]:
+    """Gradient over signal, both squared counts (N, C); 0 where either is no more than what noise alone may leave."""
+    shows = (signal > least) & (gradient > 0)
+    ratio: NDArray[np.float64] = np.divide(gradient, signal, out=np.zeros(signal.shape), where=shows)
+    return ratio
+
+
+def _saturated(counts: NDArray[Any], bits: Bits) -> NDArray[np.float64]:
+    scales = (2**bits - 1,) if bits != "unknown" else (255,) if counts.dtype == np.uint8 else (4095, 65535)
+    largest = counts.max(axis=(-2, -1), keepdims=True)
+    at_top = (counts == largest) & np.isin(largest, scales)
+    share: NDArray[np.float64] = at_top.mean(axis=(-2, -1), dtype=np.float64)
+    return share
+
+
+Quantiles = tuple[Finite, Finite, Finite, Finite, Finite, Finite, Finite]
+"""At `QUANTILES`."""
+
+
+class ChannelFingerprint(StrictModel):
+    """Quantiles of what `Appearances` says of one channel, over the cells of one class."""
+
+    background: Quantiles
+    noise: Quantiles
+    brightness: Quantiles
+    sharpness: Quantiles
+    saturated: Quantiles
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for name in MEASURES:
+            check_rising(name, getattr(self, name))
+        return self
+
+
+class ClassFingerprint(StrictModel):
+    """The cells of one class.
+
+    Attributes:
+        cells: how many.
+        diameter_px: quantiles, pixels.
+        channels: by name.
+    """
+
+    cells: Annotated[int, Field(ge=1)]
+    diameter_px: Quantiles
+    channels: dict[str, ChannelFingerprint]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        check_rising("diameter_px", self.diameter_px)
+        return self
+
+
+class Fingerprint(StrictModel):
+    """What the cells that a network learned from look like; travels in the checkpoint.
+
+    Attributes:
+        patients: how many.
+        sides_px: smallest and largest height or width of an image.
+        leukocyte: the cells labelled LEUKOCYTE.
+        ctc: the cells labelled CTC.
+    """
+
+    patients: Annotated[int, Field(ge=1)]
+    sides_px: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    leukocyte: ClassFingerprint
+    ctc: ClassFingerprint
+
+
+def check_rising(name: str, quantiles: Sequence[float]) -> None:
+    """Refuse quantiles that fall.
+
+    Raises:
+        ValueError: a later one is smaller; `name` names them.
+    """
+    if any(later < earlier for earlier, later in pairwise(quantiles)):
+        raise ValueError(f"{name}: quantiles {list(quantiles)} fall; expected them at {list(QUANTILES)}, rising")

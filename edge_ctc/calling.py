@@ -17,7 +17,7 @@ from edge_ctc.plan import Plan
 from edge_ctc.results.calls import ranked
 from edge_ctc.results.commit import Former, commit, try_room, utc_now
 from edge_ctc.results.manifest import InputFile, Manifest
-from edge_ctc.rows import Course, RowMaker, manifest_of, present_files, reusable
+from edge_ctc.rows import Course, RowMaker, decided_in_run, manifest_of, present_files, reusable
 
 
 class Reporter(Protocol):
@@ -140,7 +140,7 @@ class Calling:
         there = {cell.cell_id for cell in self.cells}
         in_order = [self.rows[cell.cell_id] for cell in self.cells if cell.cell_id in self.rows]
         in_order += [row for cell_id, row in self.rows.items() if cell_id not in there]
-        rows = [row.in_state(course.run_state) for row in in_order]
+        rows = decided_in_run([row.in_state(course.run_state) for row in in_order], self._plan.checkpoint)
         manifest = manifest_of(self._plan, rows, self._table, course)
         if self._parity is None and self._former is not None and self.rows:
             # Nothing was computed now: the rows rest on what the engine answered then.

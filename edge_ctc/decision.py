@@ -1,6 +1,8 @@
 """Logit to calibrated probability to verdict: the one place that knows thresholds."""
 
+import heapq
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from edge_ctc.cells import Verdict
@@ -26,15 +28,48 @@ NOT_EVALUABLE = Decision(Verdict.NOT_EVALUABLE, None, "")
 """Of a cell without a score; its reason is what its files say."""
 
 
-def decide(score: float, thresholds: Thresholds, calibration: Calibration | None) -> Decision:
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """The cuts of one run, on the score (logit).
+
+    Attributes:
+        ctc: CTC at it and above.
+        review: REVIEW from it up to `ctc`, LEUKOCYTE below; at most `ctc`.
+        review_top: the best cells of the run that `review` was laid by; None: it is the checkpoint's own.
+    """
+
+    ctc: float
+    review: float
+    review_top: int | None
+
+
+def cuts_in_run(thresholds: Thresholds, scores: Collection[float]) -> Cuts:
+    """The cuts of the run whose evaluable cells have these finite scores.
+
+    By rank, REVIEW begins at the score of the run's `review_top`-th best cell, CTCs counted, at the lowest where the
+    run has fewer, and never above the CTC cut, which it is in a run without any. So at least so many cells are CTC or
+    REVIEW, and all that have the score of the last of them.
+    """
+    best = [] if thresholds.review_top is None else heapq.nlargest(thresholds.review_top, scores)
+    highest = thresholds.ctc if thresholds.review is None else thresholds.review
+    return Cuts(thresholds.ctc, min([highest, *best]), thresholds.review_top)
+
+
+def decide(score: float, cuts: Cuts, calibration: Calibration | None) -> Decision:
     """The decision for a finite score (logit); a score that equals a threshold has reached it."""
-    if score >= thresholds.ctc:
+    if score >= cuts.ctc:
         verdict, reason = Verdict.CTC, "score reaches threshold_ctc"
-    elif score >= thresholds.review:
-        verdict, reason = Verdict.REVIEW, "score between threshold_review and threshold_ctc"
+    elif score >= cuts.review:
+        verdict, reason = Verdict.REVIEW, _why_review(cuts)
     else:
         verdict, reason = Verdict.LEUKOCYTE, "score below threshold_review"
     return Decision(verdict, None if calibration is None else _probability(score, calibration), reason)
+
+
+def _why_review(cuts: Cuts) -> str:
+    if cuts.review_top is None:
+        return "score between threshold_review and threshold_ctc"
+    return f"among the {cuts.review_top} best of the run"
 
 
 def _probability(score: float, calibration: Calibration) -> float:

@@ -1,5 +1,6 @@
 """Hold an engine against its checkpoint: the only replay of reference cells, the only comparison of two engines."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_ctc.cells import Verdict
 from edge_ctc.checkpoint import Checkpoint
-from edge_ctc.decision import decide
+from edge_ctc.decision import Cuts, decide
 from edge_ctc.description import Thresholds
 from edge_ctc.engine.seam import Engine
 from edge_ctc.errors import EngineError
@@ -140,7 +141,11 @@ class Comparison:
 
 
 def compare(
-    expected: Mapping[str, float], found: Mapping[str, float], checkpoint: Checkpoint, precision: Precision
+    expected: Mapping[str, float],
+    found: Mapping[str, float],
+    checkpoint: Checkpoint,
+    precision: Precision,
+    cuts: Cuts | None = None,
 ) -> Comparison:
     """Compare the scores of the same cells, at least one, from two engines.
 
@@ -149,14 +154,16 @@ def compare(
         found: by cell, on the engine.
         checkpoint: of both; its thresholds and tolerances decide.
         precision: of the engine.
+        cuts: of the run that the cells are; None: they are of no one run, or of several. REVIEW by rank ends at
+            another score in each run, so that then the CTC cut alone decides, and every cell below it counts as REVIEW.
 
     Raises:
         EngineError: they did not answer the same cells.
     """
     if expected.keys() != found.keys():
         raise EngineError(f"{len(expected)} cells answered by one engine, {len(found)} by the other; compare again")
-    thresholds = checkpoint.description.thresholds
-    flips = [flip for cell in expected if (flip := _flip(cell, expected[cell], found[cell], thresholds)) is not None]
+    cuts = cuts or _cuts_of_any_run(checkpoint.description.thresholds)
+    flips = [flip for cell in expected if (flip := _flip(cell, expected[cell], found[cell], cuts)) is not None]
     return Comparison(
         cells=len(expected),
         largest_difference=float(np.max([abs(found[cell] - expected[cell]) for cell in expected])),
@@ -165,9 +172,14 @@ def compare(
     )
 
 
-def _flip(cell: str, expected: float, found: float, thresholds: Thresholds) -> Flip | None:
-    before, after = (decide(score, thresholds, None).verdict for score in (expected, found))
+def _cuts_of_any_run(thresholds: Thresholds) -> Cuts:
+    review = -math.inf if thresholds.review is None else thresholds.review
+    return Cuts(thresholds.ctc, review, thresholds.review_top)
+
+
+def _flip(cell: str, expected: float, found: float, cuts: Cuts) -> Flip | None:
+    before, after = (decide(score, cuts, None).verdict for score in (expected, found))
     if before == after:
         return None
-    to_cut = min(abs(expected - cut) for cut in (thresholds.ctc, thresholds.review))
+    to_cut = min(abs(expected - cut) for cut in (cuts.ctc, cuts.review))
     return Flip(cell, expected, found, before, after, to_cut)

@@ -8,7 +8,7 @@ from typing import Literal
 from edge_ctc import __version__
 from edge_ctc.cells import Cell, Verdict
 from edge_ctc.checkpoint import Checkpoint
-from edge_ctc.decision import NOT_EVALUABLE, decide
+from edge_ctc.decision import NOT_EVALUABLE, Cuts, cuts_in_run, decide
 from edge_ctc.exports.listing import absolute, display_name
 from edge_ctc.exports.run_table import RunTable
 from edge_ctc.parity import Parity
@@ -47,6 +47,16 @@ class Row:
         """The same row in a run of that state."""
         return self if self.call.run_state == run_state else Row(replace(self.call, run_state=run_state), self.inputs)
 
+    def decided(self, cuts: Cuts) -> "Row":
+        """The same row in a run of these cuts; p_ctc is of the cell alone."""
+        call, verdict, reason = self.call, self.call.verdict, self.call.reason
+        if call.score is not None:
+            decision = decide(call.score, cuts, None)
+            verdict, reason = decision.verdict, decision.reason
+        if (call.threshold_review, call.verdict, call.reason) == (cuts.review, verdict, reason):
+            return self
+        return Row(replace(call, threshold_review=cuts.review, verdict=verdict, reason=reason), self.inputs)
+
 
 @dataclass(frozen=True, slots=True)
 class RowMaker:
@@ -54,11 +64,13 @@ class RowMaker:
 
     Attributes:
         checkpoint: whose thresholds and calibration decide.
+        cuts: of a run without any other cell, until `decided_in_run` knows them all.
         table: of the run.
         template: a row with all that is the same for every cell of the run.
     """
 
     checkpoint: Checkpoint
+    cuts: Cuts
     table: RunTable
     template: Call
 
@@ -66,6 +78,7 @@ class RowMaker:
     def of(cls, plan: Plan, table: RunTable, classified_at_utc: str) -> "RowMaker":
         """For the run of `plan`."""
         description = plan.checkpoint.description
+        cuts = cuts_in_run(description.thresholds, ())
         pixel_size = plan.profile.profile.pixel_size_um
         template = Call(
             schema_version=SCHEMA_VERSION,
@@ -76,8 +89,8 @@ class RowMaker:
             verdict=Verdict.NOT_EVALUABLE,
             p_ctc=None,
             score=None,
-            threshold_ctc=description.thresholds.ctc,
-            threshold_review=description.thresholds.review,
+            threshold_ctc=cuts.ctc,
+            threshold_review=cuts.review,
             ood_score=None,
             flags=_flags_of_run(plan),
             reason="",
@@ -96,14 +109,14 @@ class RowMaker:
             run_state="complete",
             intended_use=intended_use(plan.checkpoint),
         )
-        return cls(plan.checkpoint, table, template)
+        return cls(plan.checkpoint, cuts, table, template)
 
     def row(self, scored: ScoredCell) -> Row:
         """The row of one cell."""
         evidence, description = scored.evidence, self.checkpoint.description
         decision = NOT_EVALUABLE
         if scored.score is not None:
-            decision = decide(scored.score, description.thresholds, description.calibration)
+            decision = decide(scored.score, self.cuts, description.calibration)
         cage = self._cage(evidence.cell.cell_id)
         call = replace(
             self.template,
@@ -175,6 +188,16 @@ def _inputs(evidence: Evidence) -> tuple[InputFile, ...]:
         InputFile(file.name, file.size, file.mtime_ns, sha256, "failed" if file.name in evidence.failed else "used")
         for file, sha256 in zip(evidence.cell.files, evidence.sha256, strict=True)
     )
+
+
+def decided_in_run(rows: Sequence[Row], checkpoint: Checkpoint) -> list[Row]:
+    """All rows of a run, each with the verdict that it has among the others.
+
+    Of a checkpoint that reviews by rank the cut moves with every cell that comes, also for rows that were made before.
+    """
+    scores = [row.call.score for row in rows if row.call.score is not None]
+    cuts = cuts_in_run(checkpoint.description.thresholds, scores)
+    return [row.decided(cuts) for row in rows]
 
 
 def reusable(plan: Plan, former: Manifest | None, table: RunTable) -> dict[str, Row]:

@@ -106,10 +106,23 @@ def test_another_schema_is_refused_before_all_else(folder: Path, version: object
     assert_refused(folder, rf"checkpoint\.json: schema_version {version!r}, this edge_ctc reads 1")
 
 
+PROMISE: dict[str, Any] = {"alpha": 0.07, "kind": "mean", "patients": 14, "wanting": 0}
+
 WRONG: dict[str, dict[str, Any]] = {
     "an unknown key": {"colour": "grey"},
     "an unknown key within": {"thresholds": {"ctc": 0.0, "review": -1.0, "maybe": 0.0}},
     "thresholds out of order": {"thresholds": {"ctc": 0.0, "review": 0.1}},
+    "no threshold for review": {"thresholds": {"ctc": 0.0}},
+    "review by a cut and by rank": {"thresholds": {"ctc": 0.0, "review": -1.0, "review_top": 20}},
+    "review of nobody": {"thresholds": {"ctc": 0.0, "review_top": 0}},
+    "review of half a cell": {"thresholds": {"ctc": 0.0, "review_top": 1.5}},
+    "review of true": {"thresholds": {"ctc": 0.0, "review_top": True}},
+    "a promise of nothing": {"promise": PROMISE | {"alpha": 0.0}},
+    "a promise of everything": {"promise": PROMISE | {"alpha": 1.0}},
+    "a promise of another kind": {"promise": PROMISE | {"kind": "almost surely"}},
+    "a promise from fewer than nobody": {"promise": PROMISE | {"patients": -1}},
+    "a promise for which fewer than nobody want": {"promise": PROMISE | {"wanting": -1}},
+    "half a promise": {"promise": {"alpha": 0.1}},
     "a threshold that is no number": {"thresholds": {"ctc": float("nan"), "review": 0.0}},
     "a threshold without end": {"thresholds": {"ctc": float("inf"), "review": 0.0}},
     "a threshold in words": {"thresholds": {"ctc": "0.0", "review": -1.0}},
@@ -148,6 +161,55 @@ def test_no_calibration_and_equal_thresholds_are_sound(folder: Path) -> None:
     changes = {"calibration": None, "thresholds": {"ctc": 1, "review": 1.0}}
     write_description(folder, described(folder) | changes)
     assert open_checkpoint(folder).description.calibration is None
+
+
+def test_a_checkpoint_may_review_by_rank(folder: Path) -> None:
+    write_description(folder, described(folder) | {"calibration": None, "thresholds": {"ctc": 1.0, "review_top": 20}})
+    thresholds = open_checkpoint(folder).description.thresholds
+    assert (thresholds.ctc, thresholds.review, thresholds.review_top) == (1.0, None, 20)
+
+
+@pytest.mark.parametrize("given_", [{"ctc": 1.0, "review": -1.0}, {"ctc": 1.0, "review_top": 20}])
+def test_thresholds_are_written_as_they_were_given(folder: Path, given_: dict[str, float]) -> None:
+    write_description(folder, described(folder) | {"thresholds": given_})
+    description = open_checkpoint(folder).description
+    assert json.loads(description.model_dump_json())["thresholds"] == given_
+    assert description.model_dump()["thresholds"] == given_
+
+
+def test_the_promise_of_a_checkpoint_is_told_in_words_and_is_none_where_there_is_none(folder: Path) -> None:
+    assert open_checkpoint(folder).description.promise is None
+    write_description(folder, described(folder) | {"promise": PROMISE})
+    promise = open_checkpoint(folder).description.promise
+    assert promise is not None
+    assert promise.sentence == (
+        "at most 7 % of a patient's CTCs missed (LEUKOCYTE or not evaluable) in the mean over patients, "
+        "promised from 14 patients with CTCs"
+    )
+
+
+QUANTILES = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+MEASURED = dict.fromkeys(("background", "noise", "brightness", "sharpness", "saturated"), QUANTILES)
+OF_A_CLASS = {"cells": 9, "diameter_px": QUANTILES, "channels": {"BF": MEASURED, "PE": MEASURED}}
+
+
+def test_a_checkpoint_tells_what_its_cells_look_like(folder: Path) -> None:
+    assert open_checkpoint(folder).description.fingerprint is None
+    fingerprint = {"patients": 3, "sides_px": [40, 64], "leukocyte": OF_A_CLASS, "ctc": OF_A_CLASS | {"cells": 2}}
+    write_description(folder, described(folder) | {"fingerprint": fingerprint})
+    found = open_checkpoint(folder).description.fingerprint
+    assert found is not None
+    assert (found.leukocyte.cells, found.ctc.cells) == (9, 2)
+    write_description(folder, described(folder) | {"fingerprint": fingerprint | {"patients": 0}})
+    assert_refused(folder, "fingerprint.patients")
+
+
+def test_a_promise_that_too_few_patients_carry_is_none_and_says_how_many_are_wanting(folder: Path) -> None:
+    write_description(folder, described(folder) | {"promise": PROMISE | {"patients": 3, "wanting": 11}})
+    promise = open_checkpoint(folder).description.promise
+    assert promise is not None
+    assert promise.sentence.startswith("no guarantee of at most 7 %")
+    assert promise.sentence.endswith("3 patients with CTCs, 11 more are wanting")
 
 
 @pytest.mark.parametrize("harm", ["one too few", "one too many", "another name", "no hash"])

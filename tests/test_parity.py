@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from edge_ctc.cells import Verdict
 from edge_ctc.checkpoint import Checkpoint, open_checkpoint, shipped_checkpoints
-from edge_ctc.decision import decide
+from edge_ctc.decision import Cuts, cuts_in_run, decide
 from edge_ctc.description import Thresholds
 from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.engine.seam import Engine, Scores
@@ -180,6 +180,43 @@ def test_a_flip_says_what_changed_and_how_far_from_the_nearest_cut(checkpoint: C
     assert flip.concerns_review == concerns_review
 
 
+def by_rank(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with the two best cells of each run in REVIEW instead of a cut."""
+    thresholds = Thresholds(ctc=0.0, review_top=2)
+    return replace(checkpoint, description=checkpoint.description.model_copy(update={"thresholds": thresholds}))
+
+
+def test_of_a_checkpoint_that_reviews_by_rank_the_cut_for_ctc_alone_can_be_crossed(checkpoint: Checkpoint) -> None:
+    comparison = pairs(by_rank(checkpoint), (-0.01, 0.01), (0.02, -0.01), (-0.49, -0.51), (-9.0, -8.99))
+    assert comparison.flips == (
+        Flip("0", -0.01, 0.01, Verdict.REVIEW, Verdict.CTC, 0.01),
+        Flip("1", 0.02, -0.01, Verdict.CTC, Verdict.REVIEW, 0.02),
+    )
+
+
+def test_an_engine_of_a_checkpoint_that_reviews_by_rank_may_not_be_far_off_nor_change_many(
+    checkpoint: Checkpoint,
+) -> None:
+    ranks = by_rank(checkpoint)
+    same = [(-9.0, -9.0)] * 999
+    assert pairs(ranks, (-0.01, 0.01), *same).faults() == ()
+    assert pairs(ranks, (-0.01, 0.01), (-0.01, 0.01), *same).faults() == (
+        "2 of 1001 cells change to or from REVIEW, allowed 0.1 %",
+    )
+    assert pairs(ranks, (-9.0, 0.01), *same).faults() == (
+        "a logit is off by 9.01, allowed 0.05",
+        "1 cells change that lie further from a cut than 0.05",
+    )
+
+
+def test_cells_of_one_run_are_compared_by_its_cuts(checkpoint: Checkpoint) -> None:
+    expected, found = {"a": -0.9, "b": -1.01, "c": -3.0}, {"a": -0.9, "b": -0.99, "c": -3.0}
+    comparison = compare(expected, found, by_rank(checkpoint), "fp16", Cuts(0.0, -1.0, 2))
+    (flip,) = comparison.flips
+    assert (flip.cell, flip.before, flip.after) == ("b", Verdict.LEUKOCYTE, Verdict.REVIEW)
+    assert flip.to_cut == pytest.approx(0.01)
+
+
 def test_a_difference_that_crosses_no_cut_is_no_flip(checkpoint: Checkpoint) -> None:
     assert pairs(checkpoint, (-0.49, -0.01), (0.0, 9.0), (-9.0, -0.51)).flips == ()
 
@@ -253,7 +290,7 @@ SCORES = st.one_of(NEAR_A_CUT, st.floats(-1e6, 1e6), st.sampled_from([-0.5, 0.0,
 def test_the_flips_are_exactly_the_cells_whose_decision_differs(
     checkpoint: Checkpoint, scores: list[tuple[float, float]]
 ) -> None:
-    cuts = checkpoint.description.thresholds
+    cuts = cuts_in_run(checkpoint.description.thresholds, ())
     comparison = pairs(checkpoint, *scores)
     verdicts = [tuple(decide(score, cuts, None).verdict for score in pair) for pair in scores]
     differing = {str(number): pair for number, pair in enumerate(verdicts) if pair[0] != pair[1]}
@@ -321,7 +358,7 @@ def test_the_simulated_cells_get_every_verdict_and_some_lie_near_a_cut(
     simulated_scores: tuple[Checkpoint, dict[Precision, dict[str, float]]],
 ) -> None:
     reference, scores = simulated_scores
-    cuts = reference.description.thresholds
+    cuts = cuts_in_run(reference.description.thresholds, ())
     verdicts = [decide(score, cuts, None).verdict for score in scores["fp32"].values()]
     assert all(verdicts.count(verdict) >= 100 for verdict in (Verdict.CTC, Verdict.REVIEW, Verdict.LEUKOCYTE))
     tolerance = reference.reference.tolerances["fp16"]

@@ -20,9 +20,9 @@ from edge_ctc.preprocess import InputSpec
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc
 from tests.results import manifest_of, rows_of
-from trainer.model import seeded_model
+from trainer.learning.model import seeded_model
+from trainer.learning.start import apply_start, read_start, unfold_norms
 from trainer.recipe import Recipe
-from trainer.start import apply_start, read_start, unfold_norms
 
 JURKAT = Path(__file__).parents[2] / "shared" / "data" / "jurkat_ifc" / "cells.npz"
 WEIGHTS = JURKAT.parents[2] / "weights" / "resnet18_stem_to_layer3.pt"

@@ -18,11 +18,11 @@ from edge_ctc.errors import DataError, ResultsError, ResultsHeldError
 from edge_ctc.parity import replay
 from edge_ctc.simulate import Layout, write_run
 from edge_ctc.truth import read_truth
-from trainer import data
 from trainer.__main__ import PROG, app
-from trainer.checkpoint_folder import publish
+from trainer.cells import dataset as data
+from trainer.cells.labels import Label
+from trainer.checkpoint.folder import publish
 from trainer.fit import Order, fit
-from trainer.labels import Label
 from trainer.recipe import Recipe, load_recipe
 
 PATIENTS = (21, 22, 23)
@@ -157,7 +157,15 @@ def test_a_checkpoint_tells_its_split_its_figures_and_its_recipe(trained: Path) 
     assert description.metrics["validation_ctc"] == 6
     assert description.calibration is None
     assert description.training["recipe"]["epochs"] == 3
-    assert description.training["cells"] == {"train": 32, "validation": 16}
+    assert description.training["cells"] == {
+        "train": {"CTC": 12, "LEUKOCYTE": 20},
+        "stopping": {"CTC": 0, "LEUKOCYTE": 0},
+        "validation": {"CTC": 6, "LEUKOCYTE": 10},
+    }
+    assert description.thresholds.review_top == 20
+    assert description.promise is None
+    assert description.fingerprint is not None
+    assert description.fingerprint.patients == 3
     assert description.input.channel_names == ("BF", "DAPI", "PE", "APC")
 
 
@@ -287,7 +295,7 @@ def test_a_torn_labelled_cell_is_left_out_and_said(
 
 
 def read(place: Place, listener: Listener, wanted: tuple[str, ...] = ("BF",)) -> data.Dataset:
-    return data.read_dataset(place.runs, data_labels(place), None, wanted, listener)
+    return data.read_dataset(place.runs, data_labels(place), None, data.Wanted(wanted), listener)
 
 
 def data_labels(place: Place) -> list[Label]:

@@ -9,12 +9,11 @@ import torch
 
 from edge_ctc.errors import ConfigError, EngineError
 from edge_ctc.preprocess import ChannelInput, InputSpec
-from trainer import export as export_module
-from trainer.augment import augment
-from trainer.export import TOLERANCES, export, torch_scores
-from trainer.model import CellNet, seeded_model
-from trainer.recipe import Augmentation, Recipe
-from trainer.start import apply_start, read_start, unfold_norms
+from trainer.learning import export as export_module
+from trainer.learning.export import TOLERANCES, export, torch_scores
+from trainer.learning.model import CellNet, seeded_model
+from trainer.learning.start import apply_start, read_start, unfold_norms
+from trainer.recipe import Recipe
 
 
 def recipe(**changes: object) -> Recipe:
@@ -135,24 +134,22 @@ def test_a_start_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
         read_start(recipe(width=64, start=str(path)))
 
 
-def test_augmentation_follows_from_its_generator_alone() -> None:
-    cells = torch.from_numpy(random_cells(16))
-    ours = Augmentation(noise_sigma=0.1)
-    first, second = (augment(cells, ours, torch.Generator().manual_seed(4)) for _ in range(2))
+def test_with_test_time_augmentation_every_graph_scores_all_turns_and_mirror_images_of_a_cell_alike() -> None:
+    model = seeded_model(2, recipe(layer4=False, test_time_augmentation=True)).eval()
+    plain = seeded_model(2, recipe(layer4=False)).eval()
+    cells = random_cells(6)
+    views = [
+        np.ascontiguousarray(np.rot90(one, turn, (2, 3))) for one in (cells, cells[..., ::-1]) for turn in range(4)
+    ]
+    expected = np.mean([torch_scores(plain, view).logits for view in views], axis=0)
+    assert np.ptp(torch_scores(plain, cells).logits - torch_scores(plain, views[1]).logits) > 1e-4
+    for view in views:
+        np.testing.assert_allclose(torch_scores(model, view).logits, expected, atol=1e-5)
+    exported = export(model, spec(), cells)
+    np.testing.assert_allclose(exported.scores.logits, expected, atol=1e-4)
+
+
+def test_test_time_augmentation_changes_nothing_while_training() -> None:
+    cells = torch.from_numpy(random_cells(6))
+    first, second = (seeded_model(2, recipe(test_time_augmentation=on)).train()(cells)[0] for on in (False, True))
     assert torch.equal(first, second)
-    assert first.shape == cells.shape
-
-
-def test_turns_and_shifts_invent_no_pixel() -> None:
-    cells = torch.from_numpy(random_cells(16))
-    ours = Augmentation(shift_px=3, gain_sigma=0, offset_sigma=0)
-    found = augment(cells, ours, torch.Generator().manual_seed(4))
-    for before, after in zip(cells, found, strict=True):
-        for plane_before, plane_after in zip(before, after, strict=True):
-            assert set(plane_after.flatten().tolist()) <= set(plane_before.flatten().tolist())
-
-
-def test_without_any_augmentation_cells_stay_as_they_are() -> None:
-    cells = torch.from_numpy(random_cells(4))
-    ours = Augmentation(turns=False, shift_px=0, gain_sigma=0, offset_sigma=0)
-    assert torch.equal(augment(cells, ours, torch.Generator().manual_seed(0)), cells)

@@ -21,7 +21,7 @@ from edge_ctc import durable
 from edge_ctc.cells import Verdict
 from edge_ctc.classify import classify_run, classify_seen
 from edge_ctc.console.runs import RunReporter
-from edge_ctc.decision import decide
+from edge_ctc.decision import cuts_in_run, decide
 from edge_ctc.errors import RunUnreadableError
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import load_profile
@@ -513,8 +513,11 @@ def shifted(run: Path, by: float, engine: str) -> None:
     def edit(rows: list[dict[str, Any]]) -> None:
         for row in rows:
             row["score"] = float(str(np.float32(row["score"] + by)))
-            decision = decide(row["score"], manifest.checkpoint.thresholds, manifest.checkpoint.calibration)
+        cuts = cuts_in_run(manifest.checkpoint.thresholds, [row["score"] for row in rows])
+        for row in rows:
+            decision = decide(row["score"], cuts, manifest.checkpoint.calibration)
             row |= {"verdict": decision.verdict, "p_ctc": decision.p_ctc, "reason": decision.reason, "engine": engine}
+            row["threshold_review"] = cuts.review
 
     edit_calls(run, edit)
     verdicts = Counter(row["verdict"] for row in rows_of(run))
@@ -553,6 +556,72 @@ def test_a_verdict_that_the_tolerance_carries_across_a_cut_is_listed_and_certifi
     assert finished.code == 0, finished.out
     assert "cells so near a threshold that the tolerance carries them across" in finished.out
     assert f"{row['cell_id']}: REVIEW at" in finished.out
+
+
+@pytest.fixture
+def ranked_run(edge_ctc: EdgeCtc, run: Path, tmp_path: Path) -> Path:
+    """The run of 20 cells, called by a checkpoint without calibration: none is CTC, the best 6 are REVIEW."""
+    by_rank = write_checkpoint(tmp_path / "by-rank", calibration=None, thresholds={"ctc": 99.0, "review_top": 6})
+    assert edge_ctc("classify-run", run, "--checkpoint", by_rank).code == 0
+    return run
+
+
+def test_a_run_that_was_reviewed_by_rank_is_certified_and_comes_out_again(edge_ctc: EdgeCtc, ranked_run: Path) -> None:
+    finished = edge_ctc("verify-run", ranked_run, "--recompute")
+    assert finished.code == 0, finished.out
+    assert all(line.startswith("ok ") for line in finished.out.splitlines()[:-1])
+
+
+def _next_reviewed(rows: list[dict[str, Any]]) -> None:
+    rows[6] |= {"verdict": Verdict.REVIEW, "reason": rows[5]["reason"]}
+
+
+def _last_not_reviewed(rows: list[dict[str, Any]]) -> None:
+    rows[5] |= {"verdict": Verdict.LEUKOCYTE, "reason": rows[6]["reason"]}
+
+
+def _cut_of_one(rows: list[dict[str, Any]]) -> None:
+    rows[5]["threshold_review"] = rows[6]["score"]
+
+
+def _seven_reviewed(rows: list[dict[str, Any]]) -> None:
+    _next_reviewed(rows)
+    for row in rows:
+        row["threshold_review"] = rows[6]["score"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "what"),
+    [
+        (_next_reviewed, "verdicts"),
+        (_last_not_reviewed, "verdicts"),
+        (_cut_of_one, "origin"),
+        (_seven_reviewed, "verdicts origin"),
+    ],
+)
+def test_a_verdict_or_a_cut_that_does_not_follow_from_the_ranks_is_found(
+    edge_ctc: EdgeCtc, ranked_run: Path, edit: Callable[[list[dict[str, Any]]], None], what: str
+) -> None:
+    edit_calls(ranked_run, edit)
+    assert_fault(edge_ctc("verify-run", ranked_run), what)
+
+
+def test_a_manifest_that_says_another_number_of_candidates_is_found(edge_ctc: EdgeCtc, ranked_run: Path) -> None:
+    rewrite_manifest(ranked_run, lambda manifest: manifest["checkpoint"]["thresholds"].update(review_top=7))
+    finished = edge_ctc("verify-run", ranked_run)
+    assert_fault(finished, "checkpoint", "thresholds: ")
+    assert_fault(finished, "verdicts")
+
+
+@pytest.mark.parametrize(("by", "names"), [(2e-2, True), (-2e-2, False)])
+def test_the_last_cell_by_rank_that_the_tolerance_carries_across_its_cut_is_listed_and_certified(
+    edge_ctc: EdgeCtc, ranked_run: Path, by: float, *, names: bool
+) -> None:
+    last = rows_of(ranked_run)[5]["cell_id"]
+    shifted(ranked_run, by, "tensorrt 10.13 NVIDIA L4 sm_89 fp16")
+    finished = edge_ctc("verify-run", ranked_run, "--recompute")
+    assert finished.code == 0, finished.out
+    assert (f"{last}: LEUKOCYTE at" in finished.out) == names
 
 
 def test_an_engine_that_names_no_precision_is_a_fault(edge_ctc: EdgeCtc, called: Path) -> None:

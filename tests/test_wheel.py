@@ -26,7 +26,7 @@ def test_the_wheel_holds_profiles_and_checkpoints_and_no_trainer(tmp_path: Path)
     assert {name.split("/")[0] for name in names} == {"edge_ctc", wheel.name.split("-py3")[0] + ".dist-info"}
 
 
-@pytest.mark.parametrize("first", ["edge_ctc.engine.onnx_cpu", "trainer.export"])
+@pytest.mark.parametrize("first", ["edge_ctc.engine.onnx_cpu", "trainer.learning.export"])
 def test_onnx_runtime_leaves_nothing_in_the_home_of_the_user(tmp_path: Path, first: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
     graph = shipped_checkpoints() / "reference" / "model.onnx"

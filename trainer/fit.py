@@ -17,24 +17,22 @@ from edge_ctc import __version__, durable
 from edge_ctc.checkpoint import MODEL_CARD, MODEL_FP16, MODEL_FP32, REFERENCE
 from edge_ctc.description import Description
 from edge_ctc.exports.profile import LoadedProfile
-from edge_ctc.preprocess import InputSpec
-from trainer.card import write_card
-from trainer.checkpoint_folder import hashes, publish, refuse_existing
-from trainer.data import Dataset, LabelledCell, read_dataset
-from trainer.export import Exported, export
-from trainer.inputs import Inputs, input_spec, prepared
-from trainer.labels import read_labels
-from trainer.loop import train
-from trainer.measure import Scored, calibration_of, figures_of, thresholds_of
-from trainer.model import CellNet, seeded_model
+from trainer.cells.dataset import Dataset, LabelledCell, Wanted, read_dataset
+from trainer.cells.fingerprint import DataReport, describe, fingerprint
+from trainer.cells.labels import Label, read_labels
+from trainer.cells.split import Split, make_split, with_stopping
+from trainer.checkpoint.folder import hashes, publish, refuse_existing
+from trainer.checkpoint.reference_cells import reference_npz
+from trainer.decision.measure import Scored, figures_of
+from trainer.decision.validation import rule_from
+from trainer.learning.export import Exported, export
+from trainer.learning.inputs import prepared
+from trainer.learning.start import Start, read_start
+from trainer.learning.training import Parts, Trained, train_network
+from trainer.learning.work_folder import WorkFolder
+from trainer.pages.card import write_card
 from trainer.progress import Reporter
 from trainer.recipe import Recipe
-from trainer.reference_cells import reference_npz
-from trainer.split import Split, make_split
-from trainer.start import Start, apply_start, read_start, unfold_norms
-from trainer.work_folder import WorkFolder
-
-_CALIBRATION_CELLS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +60,18 @@ class _Material:
 
     recipe: Recipe
     dataset: Dataset
+    report: DataReport
     split: Split
     start: Start
-    spec: InputSpec
 
     def cells(self, patients: Sequence[str]) -> list[LabelledCell]:
         members = set(patients)
         return [cell for cell in self.dataset.cells if cell.label.patient in members]
+
+    def left_out(self, patients: Sequence[str]) -> list[Label]:
+        """Labelled cells of `patients` that cannot be evaluated."""
+        members = set(patients)
+        return [cell.label for cell in self.dataset.left_out if cell.label.patient in members]
 
 
 def fit(order: Order, reporter: Reporter) -> Description:
@@ -91,14 +94,13 @@ def fit(order: Order, reporter: Reporter) -> Description:
     work_path = order.out.with_name(f"{order.out.name}.work")
     work = WorkFolder(work_path, _fingerprint(material))
     with durable.sole_writer(work_path):
-        model, said = _trained(material, work, reporter)
+        parts = Parts(material.cells(material.split.train), material.cells(material.split.stopping))
+        trained = train_network(parts, material.dataset, material.recipe, material.start, work, reporter)
         reporter.say("exporting, and holding both graphs against torch")
         held_out = material.cells(material.split.validation)
-        inputs = prepared(held_out, material.spec)
-        exported = export(model, material.spec, inputs.cells)
-        scored = Scored(exported.scores.logits, inputs.is_ctc)
-        training = _training(material, said, exported, time.monotonic() - began)
-        description, contents = _checkpoint(material, exported, scored, training)
+        exported = export(trained.model, trained.spec, prepared(held_out, trained.spec).cells)
+        training = _training(material, trained, exported, time.monotonic() - began)
+        description, contents = _checkpoint(material, trained, exported, training)
         for precision, parity in publish(order.out, description, contents).items():
             reporter.say(
                 f"replayed {parity.cells} reference cells at {precision}: largest difference "
@@ -110,14 +112,34 @@ def fit(order: Order, reporter: Reporter) -> Description:
 
 def _material(order: Order, reporter: Reporter) -> _Material:
     recipe = order.recipe
-    labels = read_labels(order.labels)
     start = read_start(recipe)
-    dataset = read_dataset(order.runs, labels, order.profile, recipe.channels, reporter)
+    dataset, report = described_dataset(order, reporter)
     split = make_split(dataset.cells, recipe.split, recipe.seed)
+    if recipe.patience is not None:
+        split = with_stopping(split, dataset.cells, recipe.split, recipe.seed)
     split = split.with_unused({cell.label.patient for cell in dataset.left_out})
     reporter.say(f"training on patients {', '.join(split.train)}; validating on {', '.join(split.validation)}")
-    train_cells = [cell for cell in dataset.cells if cell.label.patient in set(split.train)]
-    return _Material(recipe, dataset, split, start, input_spec(train_cells, dataset, recipe))
+    if split.stopping:
+        reporter.say(f"stopping by patients {', '.join(split.stopping)}")
+    return _Material(recipe, dataset, report, split, start)
+
+
+def described_dataset(order: Order, reporter: Reporter) -> tuple[Dataset, DataReport]:
+    """The labelled cells that `order` names, and what is to be known of them before a training.
+
+    Raises:
+        InputMissingError: runs or labels are not there.
+        RunError: a run cannot be read, or is none.
+        DataError: labels contradict what is there, or one cell is labelled as two patients'.
+        ConfigError: recipe or profile do not fit the runs.
+    """
+    labels = read_labels(order.labels)
+    wanted = Wanted(order.recipe.channels, order.recipe.auxiliary_channels)
+    dataset = read_dataset(order.runs, labels.cells, order.profile, wanted, reporter)
+    report = describe(dataset, labels.conflicts)
+    for line in report.lines:
+        reporter.say(line)
+    return dataset, report
 
 
 def _fingerprint(material: _Material) -> str:
@@ -126,42 +148,25 @@ def _fingerprint(material: _Material) -> str:
         (cell.label.run_id, cell.label.cell_id, cell.label.is_ctc, cell.label.patient, cell.sha256)
         for cell in material.dataset.cells
     ]
-    facts = [material.recipe.model_dump(), material.start.sha256, material.spec.model_dump(), cells, torch.__version__]
+    facts = [material.recipe.model_dump(), material.start.sha256, cells, torch.__version__]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _trained(material: _Material, work: WorkFolder, reporter: Reporter) -> tuple[CellNet, tuple[str, ...]]:
-    recipe = material.recipe
-    inputs = prepared(material.cells(material.split.train), material.spec)
-    model = seeded_model(len(material.dataset.channels), recipe)
-    said = apply_start(model, material.start, recipe)
-    said += unfold_norms(model, material.start, _some(inputs, recipe.seed))
-    for line in said:
-        reporter.say(line)
-    train(model, inputs, recipe, work, reporter)
-    return model, said
-
-
-def _some(inputs: Inputs, seed: int) -> torch.Tensor:
-    chosen = np.random.default_rng(seed).permutation(len(inputs.cells))[:_CALIBRATION_CELLS]
-    return torch.from_numpy(inputs.cells[chosen])
-
-
-def _training(material: _Material, said: tuple[str, ...], exported: Exported, seconds: float) -> dict[str, Any]:
+def _training(material: _Material, trained: Trained, exported: Exported, seconds: float) -> dict[str, Any]:
     """For the record in checkpoint.json."""
-    dataset = material.dataset
+    dataset, split = material.dataset, material.split
+    parts = (("train", split.train), ("stopping", split.stopping), ("validation", split.validation))
     return {
         "recipe": material.recipe.model_dump(mode="json"),
-        "start": {"sha256": material.start.sha256, "said": said},
-        "cells": {
-            part: len(material.cells(patients))
-            for part, patients in (("train", material.split.train), ("validation", material.split.validation))
-        },
+        "start": {"sha256": material.start.sha256, "said": trained.said},
+        "cells": {part: class_counts(material.cells(patients)) for part, patients in parts},
+        "data": material.report.lines,
         "left_out": [
             {"run_id": cell.label.run_id, "cell_id": cell.label.cell_id, "problem": cell.problem}
             for cell in dataset.left_out
         ],
         "unlabelled": dataset.unlabelled,
+        "epochs": len(trained.epochs),
         "largest_difference_from_torch": dict(exported.differences),
         "versions": {
             "edge_ctc": __version__,
@@ -173,34 +178,44 @@ def _training(material: _Material, said: tuple[str, ...], exported: Exported, se
     }
 
 
+def class_counts(cells: Sequence[LabelledCell]) -> dict[str, int]:
+    """How many cells of each class."""
+    ctcs = sum(cell.label.is_ctc for cell in cells)
+    return {"CTC": ctcs, "LEUKOCYTE": len(cells) - ctcs}
+
+
 def _checkpoint(
-    material: _Material, exported: Exported, scored: Scored, training: dict[str, Any]
+    material: _Material, trained: Trained, exported: Exported, training: dict[str, Any]
 ) -> tuple[Description, dict[str, bytes]]:
     """checkpoint.json and the contents of the other files."""
     held_out = material.cells(material.split.validation)
-    thresholds = thresholds_of(scored)
+    logits = exported.scores.logits
+    rule = rule_from(held_out, logits, material.left_out(material.split.validation), material.recipe)
+    truth = np.array([cell.label.is_ctc for cell in held_out], np.bool_)
     draft = Description(
         schema_version=1,
         name=material.recipe.name,
         notice=material.recipe.notice,
-        input=material.spec,
+        input=trained.spec,
         classes=("LEUKOCYTE", "CTC"),
-        calibration=calibration_of(scored),
-        thresholds=thresholds,
-        metrics=figures_of(scored, thresholds),
+        calibration=rule.calibration,
+        thresholds=rule.thresholds,
+        promise=rule.promise,
+        fingerprint=fingerprint(material.dataset),
+        metrics=figures_of(Scored(logits, truth), rule.thresholds),
         training=training,
         split={
             "train": material.split.train,
+            "stopping": material.split.stopping,
             "validation": material.split.validation,
             "unused": material.split.unused,
         },
         files={},
     )
-    card = write_card(draft, material.split, material.dataset.cells, material.dataset.left_out)
     contents = {
         MODEL_FP32: exported.graphs["fp32"],
         MODEL_FP16: exported.graphs["fp16"],
         REFERENCE: reference_npz(held_out, exported.scores),
-        MODEL_CARD: card.encode(),
+        MODEL_CARD: write_card(draft).encode(),
     }
     return draft.model_copy(update={"files": hashes(contents)}), contents

@@ -19,9 +19,9 @@ from edge_ctc.durable import write_bytes
 from edge_ctc.plan import REFERENCE_NAMES
 from edge_ctc.simulate import Layout, write_run
 from edge_ctc.truth import read_truth
-from trainer.checkpoint_folder import refuse_existing
+from trainer.cells.labels import COLUMNS
+from trainer.checkpoint.folder import refuse_existing
 from trainer.fit import Order, fit
-from trainer.labels import COLUMNS
 from trainer.progress import ConsoleReporter, Reporter
 from trainer.recipe import built_in_recipe
 

@@ -17,7 +17,7 @@ from edge_ctc.results.manifest import Manifest
 from edge_ctc.verify.cells import Scene
 from edge_ctc.verify.findings import Finding, judged
 from edge_ctc.verify.results import BRING_BACK
-from edge_ctc.verify.rows import UNREAD
+from edge_ctc.verify.rows import UNREAD, cuts_of
 
 _NOT_OF_THE_IMAGES = frozenset((DISPLAY_STRETCHED, NOT_IN_TABLE, PIXEL_SIZE_UNCHECKED))
 
@@ -62,7 +62,7 @@ def recompute(
         return judged(
             "recomputed", f"{len(cells)} cells", "rows do not come out again", scores.apart, BRING_BACK
         ), *findings
-    comparison = compare(scores.now, scores.then, checkpoint, precision)
+    comparison = compare(scores.now, scores.then, checkpoint, precision, cuts_of(calls, manifest))
     scores.apart += _too_far(scores, comparison)
     ok = (
         f"{len(cells)} cells, the largest difference of a score {comparison.largest_difference:.2g}, "

@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 
 from edge_ctc.cells import Verdict
-from edge_ctc.decision import decide
+from edge_ctc.decision import Cuts, cuts_in_run, decide
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest
 from edge_ctc.verify.findings import Finding, judged
@@ -19,6 +19,7 @@ UNREAD = "unread"
 
 def check_rows(calls: Sequence[Call], manifest: Manifest) -> tuple[Finding, ...]:
     """One row per cell, each decided by the manifest's cuts, of its origin, on its images; and the manifest's sums."""
+    cuts = cuts_of(calls, manifest)
     by_id = Counter(call.cell_id.casefold() for call in calls)
     twice = [f"cell {cell_id}: {rows} rows" for cell_id, rows in by_id.items() if rows > 1]
     return (
@@ -27,7 +28,7 @@ def check_rows(calls: Sequence[Call], manifest: Manifest) -> tuple[Finding, ...]
             "verdicts",
             f"{len(calls)} follow from their scores and the manifest's thresholds and calibration",
             "rows do not follow from their scores and the manifest's thresholds and calibration",
-            [what for call in calls if (what := _misjudged(call, manifest))],
+            [what for call in calls if (what := _misjudged(call, manifest, cuts))],
             BRING_BACK,
         ),
         judged(
@@ -35,7 +36,7 @@ def check_rows(calls: Sequence[Call], manifest: Manifest) -> tuple[Finding, ...]
             f"every row complete, by checkpoint {manifest.checkpoint.name}, profile {manifest.profile.name}, "
             f"engine {manifest.engine}, edge_ctc {manifest.software_version}",
             "rows are of another origin than the manifest",
-            [what for call in calls if (what := _of_another_origin(call, manifest))],
+            [what for call in calls if (what := _of_another_origin(call, manifest, cuts))],
             BRING_BACK,
         ),
         judged(
@@ -56,14 +57,19 @@ def check_rows(calls: Sequence[Call], manifest: Manifest) -> tuple[Finding, ...]
     )
 
 
-def _misjudged(call: Call, manifest: Manifest) -> str:
+def cuts_of(calls: Sequence[Call], manifest: Manifest) -> Cuts:
+    """The cuts of the run, by the manifest's thresholds and the scores of its rows."""
+    return cuts_in_run(manifest.checkpoint.thresholds, [call.score for call in calls if call.score is not None])
+
+
+def _misjudged(call: Call, manifest: Manifest, cuts: Cuts) -> str:
     """What is wrong with a row's verdict; nothing where it is right."""
     if call.score is None:
         sound = call.p_ctc is None and not call.channels_used and bool(call.reason)
         return "" if sound else f"cell {call.cell_id}: NOT_EVALUABLE with a probability, with channels, or no reason"
     if float(str(np.float32(call.score))) != call.score:
         return f"cell {call.cell_id}: score {call.score} is none that an engine gives"
-    wanted = decide(call.score, manifest.checkpoint.thresholds, manifest.checkpoint.calibration)
+    wanted = decide(call.score, cuts, manifest.checkpoint.calibration)
     if (call.verdict, call.p_ctc, call.reason) != (wanted.verdict, wanted.p_ctc, wanted.reason):
         return (
             f"cell {call.cell_id}: {call.verdict}, p_ctc {call.p_ctc}, '{call.reason}' with score {call.score}, "
@@ -74,15 +80,15 @@ def _misjudged(call: Call, manifest: Manifest) -> str:
     return ""
 
 
-def _of_another_origin(call: Call, manifest: Manifest) -> str:
+def _of_another_origin(call: Call, manifest: Manifest, cuts: Cuts) -> str:
     checkpoint, profile = manifest.checkpoint, manifest.profile
     pairs = (
         ("run_id", call.run_id, manifest.run_id),
         ("run_state", call.run_state, manifest.run_state),
         ("checkpoint_name", call.checkpoint_name, checkpoint.name),
         ("checkpoint_sha256", call.checkpoint_sha256, checkpoint.sha256),
-        ("threshold_ctc", call.threshold_ctc, checkpoint.thresholds.ctc),
-        ("threshold_review", call.threshold_review, checkpoint.thresholds.review),
+        ("threshold_ctc", call.threshold_ctc, cuts.ctc),
+        ("threshold_review", call.threshold_review, cuts.review),
         ("profile_name", call.profile_name, profile.name),
         ("profile_sha256", call.profile_sha256, profile.sha256),
         ("engine", call.engine, manifest.engine),

@@ -55,8 +55,8 @@ def make_net(shipped: Checkpoint, simulated: Checkpoint) -> Net:
     cells = _cells(simulated)
     try:
         torch_or_not_run()
-        export = importlib.import_module("trainer.export").export
-        seeded_model = importlib.import_module("trainer.model").seeded_model
+        export = importlib.import_module("trainer.learning.export").export
+        seeded_model = importlib.import_module("trainer.learning.model").seeded_model
         recipe = importlib.import_module("trainer.recipe").built_in_recipe("reference.toml")
     except (ImportError, NotRunError) as error:
         return Net(shipped, None, f"the trainer's packages are not all here ({error})", cells)

@@ -1,0 +1,1 @@
+"""The checkpoint folder and the reference cells in it."""

@@ -1,0 +1,1 @@
+"""What validation scores choose: calibration, thresholds, the promised miss rate."""

@@ -1,0 +1,1 @@
+"""What out-of-fold scores tell: cross-validation, figures, intervals, evidence, audit."""

@@ -1,0 +1,1 @@
+"""One network from cells: augmentation, loop, weights to start from, export."""
