@@ -223,7 +223,7 @@ class ClassFingerprint(StrictModel):
 
 
 class Fingerprint(StrictModel):
-    """What the cells that a network learned from look like; travels in the checkpoint.
+    """What the labelled cells look like that a checkpoint was made from; travels in it.
 
     Attributes:
         patients: how many.

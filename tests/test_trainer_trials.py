@@ -12,10 +12,11 @@ from tests.conftest import EdgeCtc
 from tests.results import rows_of
 from trainer.decision.promise import mean_loss
 from trainer.evaluation.out_of_fold import OutOfFold
+from trainer.reference import INSTRUMENTS
 from trainer.trials.promise import Line, jackknife_error, line_of, pool_of, split
 from trainer.trials.promise import promise_trial as run_promise_trial
 from trainer.trials.rare import rare_trial as run_rare_trial
-from trainer.trials.simulated_scores import INSTRUMENTS, Cohort, scored
+from trainer.trials.simulated_scores import Cohort, scored
 
 COHORT = Cohort(first_seed=500, patients=2, cells=20, fewest_ctcs=2, most_ctcs=5)
 

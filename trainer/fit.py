@@ -160,7 +160,8 @@ def _training(material: _Material, trained: Trained, exported: Exported, seconds
         "recipe": material.recipe.model_dump(mode="json"),
         "start": {"sha256": material.start.sha256, "said": trained.said},
         "cells": {part: class_counts(material.cells(patients)) for part, patients in parts},
-        "data": material.report.lines,
+        "patients": {one.patient: {"CTC": one.ctc, "LEUKOCYTE": one.leukocyte} for one in material.report.patients},
+        "data": material.report.cell_lines,
         "left_out": [
             {"run_id": cell.label.run_id, "cell_id": cell.label.cell_id, "problem": cell.problem}
             for cell in dataset.left_out

@@ -88,7 +88,13 @@ class DataReport:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """For the reporter and the record, plain text."""
+        """For the reporter, plain text: the patients, then their cells."""
+        patients = (f"patient {one.patient}: {one.ctc} CTC, {one.leukocyte} LEUKOCYTE" for one in self.patients)
+        return (*patients, *self.cell_lines)
+
+    @property
+    def cell_lines(self) -> tuple[str, ...]:
+        """For the record, plain text."""
         return tuple(_lines(self))
 
 
@@ -212,7 +218,6 @@ def _name(label: Label) -> str:
 
 
 def _lines(report: DataReport) -> Iterator[str]:
-    yield from (f"patient {one.patient}: {one.ctc} CTC, {one.leukocyte} LEUKOCYTE" for one in report.patients)
     for one in report.intensity:
         yield (
             f"channel {one.channel}: background {one.background:.0f} counts, noise {one.noise:.1f}, above it CTC "

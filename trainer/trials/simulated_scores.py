@@ -26,9 +26,7 @@ from edge_ctc.simulate import CHANNELS, SimulatedCell, simulate_cells
 from trainer.decision.measure import at_prevalence
 from trainer.evaluation.out_of_fold import OutOfFold
 from trainer.progress import Reporter
-
-INSTRUMENTS = 12
-"""A patient after the other on each, as in `trainer.reference`."""
+from trainer.reference import INSTRUMENTS
 
 _LEARNED_SHARE = 0.1
 """Of CTCs in `trainer.reference`; a table must have it, and no figure of the trials asks for it."""
