@@ -8,7 +8,7 @@ OFFLINE := .venvs/offline
 EXTRA := tensorrt-rtx
 WHEELHOUSE := wheelhouse
 
-.PHONY: help demo test test-system soak stand-ins lint bench daemon-bench decoders probe-bench corpus pictures evaluate reference wheelhouse wheelhouse-hashes wheelhouse-check gpu-accept clean
+.PHONY: help demo test test-system soak stand-ins lint bench daemon-bench decoders probe-bench corpus pictures evaluate jurkat trials loader-bench reference wheelhouse wheelhouse-hashes wheelhouse-check gpu-accept clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -70,11 +70,27 @@ probe-bench: $(TEST)/.ready ## the probe on 100,000 files, for docs/benchmarks-p
 corpus: $(TEST)/.ready ## what is said of every bad file, for docs/corpus.md
 	$(TEST)/bin/python -m tests.corpus
 
-pictures: $(TEST)/.ready ## the pictures of docs/simulator.md but for the real cells, which need --jurkat FOLDER
+pictures: $(TEST)/.ready ## the pictures of docs/simulator.md and docs/augmentation.md but for the real cells, which need --jurkat FOLDER
 	$(TEST)/bin/python -m tests.pictures.simulator
+	$(TEST)/bin/python -m tests.pictures.augmentation
 
 evaluate: $(TEST)/.ready ## the shipped checkpoints on unseen simulated patients, for docs/results.md
 	$(TEST)/bin/python -m tests.benchmarks.reference
+
+# DATA holds cells.npz of the Jurkat cells, START is a state dict of a ResNet-18 of torchvision's width.
+jurkat: $(TEST)/.ready ## the ablations on real cells, for docs/results.md: make jurkat DATA=FOLDER START=FILE; about an hour
+	rm -rf .cache/jurkat
+	$(TEST)/bin/python -m trainer.trials.jurkat --data $(DATA) --out .cache/jurkat/cells
+	$(TEST)/bin/python -m trainer ablate --table trainer/recipes/jurkat-few.toml --runs .cache/jurkat/cells/runs --labels .cache/jurkat/cells/labels-few.csv --profile trainer/recipes/jurkat-profile.toml --start $(START) --jobs 2 --out .cache/jurkat/few
+	$(TEST)/bin/python -m trainer ablate --table trainer/recipes/jurkat-full.toml --runs .cache/jurkat/cells/runs --labels .cache/jurkat/cells/labels.csv --profile trainer/recipes/jurkat-profile.toml --jobs 2 --out .cache/jurkat/full
+
+trials: $(TEST)/.ready ## promise, rare CTCs and another instrument on simulated patients, for docs/results.md: make trials START=FILE; about half an hour
+	$(TEST)/bin/python -m trainer.trials.promise --out .cache/trials/promise
+	$(TEST)/bin/python -m trainer.trials.rare --out .cache/trials/rare
+	$(TEST)/bin/python -m trainer.trials.shift --start $(START) --out .cache/trials/shift
+
+loader-bench: $(TEST)/.ready ## whether augmentation keeps the network waiting, for docs/results.md
+	$(TEST)/bin/python -m tests.benchmarks.trainer_loader
 
 reference: $(TEST)/.ready ## make both shipped checkpoints again from their recipes
 	rm -rf .cache/engines
