@@ -8,7 +8,7 @@ OFFLINE := .venvs/offline
 EXTRA := tensorrt-rtx
 WHEELHOUSE := wheelhouse
 
-.PHONY: help demo test test-system soak stand-ins lint bench daemon-bench decoders probe-bench corpus pictures evaluate jurkat trials loader-bench reference wheelhouse wheelhouse-hashes wheelhouse-check gpu-accept clean
+.PHONY: help demo test search test-system soak stand-ins lint bench daemon-bench decoders probe-bench corpus pictures evaluate jurkat trials loader-bench reference wheelhouse wheelhouse-hashes wheelhouse-check gpu-accept clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -44,6 +44,9 @@ stand-ins: $(TEST)/.ready ## what lets PyCUDA and TensorRT run without a GPU; tw
 test: lint stand-ins ## all checks and all tests, without root and without a GPU
 	$(TEST)/bin/python -m pytest -rs --numprocesses auto --dist loadfile --ignore tests/gpu
 	$(TEST)/bin/python -m pytest -rs tests/gpu # alone: they count what the whole process holds on the card
+
+search: stand-ins ## the property tests with examples that no run has tried
+	HYPOTHESIS_PROFILE=default $(TEST)/bin/python -m pytest -rs --numprocesses auto --dist loadfile --ignore tests/gpu
 
 test-system: $(TEST)/.ready ## the daemon under real faults: needs root, installs what is missing with apt, fails where a tool lacks
 	$(TEST)/bin/python -m tests.system.tools

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edge_ctc.durable import sole_writer
-from edge_ctc.errors import ConfigError, EngineError, InputMissingError, ResultsHeldError
+from edge_ctc.errors import ConfigError, DataError, EngineError, InputMissingError, ResultsHeldError
 from edge_ctc.exports.profile import load_profile
 from trainer.ablate import OUT_OF_FOLD, ArmLines, Order, ablate
 from trainer.cells.folds import Folds
@@ -133,6 +133,18 @@ def test_an_arms_error_is_the_users_and_ends_the_others(order: Order, tmp_path: 
     assert time.monotonic() - began < 60
     assert not (tmp_path / "table.md").exists()
     until(lambda: not multiprocessing.active_children())
+
+
+def test_a_cell_that_stands_there_as_two_patients_is_refused_before_any_training(order: Order, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(order.runs, runs)
+    for channel in ("BF", "PI"):
+        shutil.copy(
+            runs / "jurkat" / "Images" / f"0000_{channel}.tif", runs / "jurkat" / "Images" / f"0001_{channel}.tif"
+        )
+    with pytest.raises(DataError, match=r"cell 0000 of run jurkat and cell 0001 of run jurkat: the same image bytes"):
+        ablate(replace(order, runs=runs), TABLE, tmp_path / "out", 1, Listener())
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_an_arm_whose_process_dies_is_told_of(order: Order, tmp_path: Path) -> None:

@@ -215,6 +215,24 @@ def test_more_folds_than_patients_with_ctcs_are_refused_before_anything_is_writt
     assert not (tmp_path / "out").exists()
 
 
+def test_a_part_without_a_class_in_a_later_seed_is_refused_before_the_first_training(tmp_path: Path) -> None:
+    """Four patients have CTCs: two held out, two to train and validate on; the one sample of all is too large."""
+    listener = Listener()
+    with pytest.raises(DataError, match=r"seed 0, fold 0: \d+ CTCs to learn from, the sample wants 99"):
+        cross_validate(DATASET, RECIPE, Folds(2, 1, Sample(99, 4)), tmp_path / "out", listener)
+    assert not (tmp_path / "out").exists()
+    uneven = replace(DATASET, cells=tuple(cell for cell in DATASET.cells if keeps(cell)), left_out=())
+    with pytest.raises(DataError, match=r"seed \d+, fold \d: split"):
+        cross_validate(uneven, RECIPE, Folds(2, 8), tmp_path / "out", listener)
+    assert listener.heard == []
+    assert not (tmp_path / "out").exists()
+
+
+def keeps(cell: LabelledCell) -> bool:
+    """CTCs of three patients only: some draw holds two of them out."""
+    return not cell.label.is_ctc or cell.label.patient in {"p0", "p1", "p2"}
+
+
 def test_a_recipe_that_names_validation_patients_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     recipe = RECIPE.model_copy(update={"split": SplitRecipe(validation=("p0",))})
     with pytest.raises(ConfigError, match="cross-validation holds each out once"):

@@ -119,7 +119,8 @@ def test_the_report_tells_figures_runs_choices_data_shortcuts_and_its_own_limits
     for text in (
         "# Evaluation of tiny",
         "of 4 patients, 2 folds, 1 seeds",
-        "| average precision |",
+        "| average precision, scores of all folds in one ranking |",
+        "| average precision, mean over the folds of each network's own |",
         "recall at 20 candidates per run",
         "precision of verdict CTC where 0.01 of the cells are CTCs",
         "Only 4 patients",
@@ -128,7 +129,8 @@ def test_the_report_tells_figures_runs_choices_data_shortcuts_and_its_own_limits
         "chosen in each fold, on its validation patients",
         "## Shortcuts",
         "diameter_px",
-        "## Data",
+        "4 of 4 runs with CTCs have no more than 20 cells with a score: there every CTC",
+        "## Data\n\n- patients: 4\n  - patient 31: 5 CTC, 10 LEUKOCYTE\n  - ",
         "## Cells that cannot be evaluated\n\n| run |",
     ):
         assert text in report, text

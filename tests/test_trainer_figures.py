@@ -294,5 +294,25 @@ def test_without_p_ctc_there_is_no_evidence_and_of_parted_classes_no_slope() -> 
     assert (parted.slope, parted.intercept) == (None, None)
 
 
+def test_a_fold_whose_scores_lie_higher_spoils_the_one_ranking_and_not_the_folds_own() -> None:
+    table = table_of(patients=30)
+    shifted = replace(table, logit=table.logit + np.float32(20) * (table.fold == 1))
+    before, after = (by_name(figures_of(one, ASKED)) for one in (table, shifted))
+    assert after["average_precision"].value < before["average_precision"].value - 0.1
+    own = "average_precision_per_fold"
+    assert after[own] == before[own]
+    assert before[own].low < before["average_precision"].value < before[own].high
+
+
+def test_a_fold_of_one_class_has_no_ranking_of_its_own() -> None:
+    table = table_of(patients=6, seeds=1)
+    outside = table.of_fold(0)
+    poor = replace(table, is_ctc=table.is_ctc & (table.fold != 0))
+    figure = by_name(figures_of(poor, ASKED))["average_precision_per_fold"]
+    assert outside.is_ctc.any()
+    own = [average_precision_score(one.is_ctc, one.logit) for one in (table.of_fold(1), table.of_fold(2))]
+    assert figure.value == pytest.approx(np.mean(own))
+
+
 def test_every_figure_has_its_name() -> None:
     assert tuple(figure.name for figure in figures_of(table_of(), ASKED)) == NAMES

@@ -33,7 +33,7 @@ def dataset_of(cells: Sequence[LabelledCell]) -> Dataset:
 
 
 def labelled(counts: NDArray[Any], cell_id: str, is_ctc: bool = False, patient: str = "p1") -> LabelledCell:
-    return LabelledCell(Label("run1", cell_id, is_ctc, patient), counts, counts[:0], ())
+    return LabelledCell(Label("run1", cell_id, is_ctc, patient), counts, counts[:0])
 
 
 def two_patients(cells: Sequence[SimulatedCell]) -> list[LabelledCell]:
@@ -55,12 +55,22 @@ def test_the_report_counts_classes_of_each_patient_and_says_light_and_sizes(cell
     members[3] = labelled(cells[3].images[:, 2:60, :], "003", patient="p1")
     lines = describe(dataset_of(members), ()).lines
     first, second = (sum(cell.label.is_ctc for cell in members if cell.label.patient == one) for one in ("p1", "p2"))
-    assert lines[:2] == (
-        f"patient p1: {first} CTC, {60 - first} LEUKOCYTE",
-        f"patient p2: {second} CTC, {60 - second} LEUKOCYTE",
+    assert lines[:3] == (
+        "patients: 2",
+        f"  p1: {first} CTC, {60 - first} LEUKOCYTE",
+        f"  p2: {second} CTC, {60 - second} LEUKOCYTE",
     )
-    assert [line.split(":")[0] for line in lines[2:6]] == [f"channel {name}" for name in CHANNELS]
-    assert lines[6:] == ("images: 119 of 64 x 64 pixels, 1 of 58 x 64 pixels",)
+    assert [line.split(":")[0] for line in lines[3:7]] == [f"channel {name}" for name in CHANNELS]
+    assert lines[7:] == ("images: 119 of 64 x 64 pixels, 1 of 58 x 64 pixels",)
+
+
+def test_thousands_of_patients_are_counted_and_the_first_of_them_named(cells: list[SimulatedCell]) -> None:
+    members = [labelled(cell.images, f"{place:03}", patient=f"p{place:03}") for place, cell in enumerate(cells[:60])]
+    report = describe(dataset_of(members), ())
+    assert len(report.patients) == 60
+    assert report.lines[0] == "patients: 60"
+    assert report.lines[50].startswith("  p049: ")
+    assert report.lines[51] == "  and 10 more"
 
 
 def test_the_report_measures_what_the_simulator_put_in(cells: list[SimulatedCell]) -> None:

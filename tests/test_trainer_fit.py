@@ -1,20 +1,23 @@
 """Trainings from labelled runs to a checkpoint, through the command and through `fit`."""
 
 import csv
+import errno
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from edge_ctc import durable
 from edge_ctc.checkpoint import MODEL_FP16, MODEL_FP32, open_checkpoint
 from edge_ctc.cli import run_app
 from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.errors import DataError, ResultsError, ResultsHeldError
+from edge_ctc.exports.profile import load_profile
 from edge_ctc.parity import replay
 from edge_ctc.simulate import Layout, write_run
 from edge_ctc.truth import read_truth
@@ -290,6 +293,7 @@ def test_a_torn_labelled_cell_is_left_out_and_said(
     assert "left out: 2 labelled cells that cannot be evaluated" in said
     assert "run22 cell 0003: Images/0003_PE.tif" in said
     assert "run23 cell 0004: channel BF is missing" in said
+    assert "no miss rate is promised: the scores cannot be calibrated, and REVIEW goes by rank" in said
     training = json.loads((place.root / "checkpoint" / "checkpoint.json").read_text())["training"]
     assert [(one["run_id"], one["cell_id"]) for one in training["left_out"]] == [("run22", "0003"), ("run23", "0004")]
 
@@ -334,6 +338,7 @@ def test_a_channel_without_contrast_is_refused_by_name(place: Place) -> None:
         tifffile.imwrite(path, np.full((64, 64), 7, np.uint16), photometric="minisblack", metadata=None)
     with pytest.raises(DataError, match="channel PE: nearly all pixels of the training cells show 7 counts"):
         fit(place.order(), Listener())
+    assert nothing_left(place)
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_nothing(trained: Path, tmp_path: Path) -> None:
@@ -344,3 +349,53 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing(trained: Path, tmp_p
     with pytest.raises(ResultsError, match="cannot be written"):
         publish(blocked / "checkpoint", description, contents)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_training_that_is_read_in_another_way_does_not_go_on(place: Place) -> None:
+    profile = load_profile("flat")
+    place.relabel([row for row in place.rows() if row[0] != "run21"])
+    order = replace(place.order(), profile=profile)
+    with pytest.raises(KilledError):
+        fit(order, Listener(killed_after=1))
+    deeper = replace(profile, profile=profile.profile.model_copy(update={"bits": 12}))
+    with pytest.raises(DataError, match="begun with another recipe"):
+        fit(replace(order, profile=deeper), Listener())
+
+
+def test_the_state_of_another_version_is_refused_with_the_way_out(place: Place) -> None:
+    with pytest.raises(KilledError):
+        fit(place.order(), Listener(killed_after=1))
+    path = place.root / "checkpoint.work" / "state.json"
+    state = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**state, "epochs": 1}))
+    with pytest.raises(
+        DataError,
+        match=r"checkpoint\.work/state\.json: not as this version writes it .epochs: Input should.*to begin anew",
+    ):
+        fit(place.order(), Listener())
+
+
+def test_a_full_disk_after_an_epoch_ends_with_73_and_what_stood_stays(
+    place: Place, trainer: Trainer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KilledError):
+        fit(place.order(), Listener(killed_after=1))
+    before = {path.name: path.read_bytes() for path in (place.root / "checkpoint.work").iterdir()}
+
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "_write_synced", full)
+        assert trainer(place) == 73
+    assert "epoch-2.safetensors: cannot be written (No space left on device)" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (place.root / "checkpoint.work").iterdir()} == before
+    assert not (place.root / "checkpoint").exists()
+
+
+def test_a_recipe_that_is_none_of_the_built_in_ones_ends_with_78_and_the_one_that_was_meant(
+    place: Place, trainer: Trainer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trainer(place, recipe="papers") == 78
+    assert "recipe 'papers': no built-in of that name (did you mean \"paper\"?)" in capsys.readouterr().err
+    assert nothing_left(place)

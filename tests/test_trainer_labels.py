@@ -91,6 +91,14 @@ def test_what_a_spreadsheet_writes_for_an_empty_patient_is_no_patient(tmp_path: 
         read_labels(written(tmp_path, HEADER + f"run1,1,CTC,a\nrun1,2,CTC,{patient}\n"))
 
 
+@pytest.mark.parametrize("other", ["P1", "p\uff11"])
+def test_one_patient_in_two_spellings_would_be_on_both_sides_of_a_split_and_is_refused(
+    tmp_path: Path, other: str
+) -> None:
+    with pytest.raises(DataError, match=f"patients 'p1' and '{other}' differ in case"):
+        read_labels(written(tmp_path, HEADER + f"run1,1,CTC,p1\nrun1,2,CTC,p2\nrun1,3,CTC,{other}\n"))
+
+
 def test_a_cell_that_two_readers_agree_on_keeps_both_names_and_its_source_of_truth(tmp_path: Path) -> None:
     rows = "run1,1,CTC,p1,Anna,genomics\nrun1,2,LEUKOCYTE,p1,,\nrun1,1,CTC,p1,Bruno,genomics\n"
     labels = read_labels(written(tmp_path, READ_HEADER + rows))

@@ -1,5 +1,6 @@
 """The training loop: repeatable, resumable, stopped by patients of its own, and honest about a GPU without room."""
 
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from edge_ctc.errors import ConfigError
+from trainer.learning import loop
 from trainer.learning.inputs import Inputs
 from trainer.learning.loop import train
 from trainer.learning.model import CellNet, seeded_model
@@ -149,3 +152,82 @@ def test_a_gpu_without_room_is_told_with_what_to_change(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a finite one; lower learning_rate"):
         trained(tmp_path / "work", recipe(learning_rate=1e30))
+
+
+def test_weights_too_large_for_a_gpu_are_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Fabric, "setup", no_room)
+    with pytest.raises(ConfigError, match="the GPU has no room for it"):
+        trained(tmp_path / "work", recipe())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"accelerator": "gpu"}, "accelerator gpu: torch finds none here"),
+        ({"precision": "16-mixed"}, "precision 16-mixed: for a GPU, and this is a CPU; name bf16-mixed"),
+        ({"precision": "16-mixed", "accelerator": "cpu"}, "precision 16-mixed: for a GPU"),
+    ],
+)
+def test_what_wants_a_gpu_is_refused_where_there_is_none(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        trained(tmp_path / "work", recipe(**changes))
+
+
+def test_what_is_restored_goes_to_where_fabric_put_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Doubles stand for a GPU: Fabric turns the weights into them as late as it moves them there.
+    monkeypatch.setattr(loop, "Fabric", lambda **_: Fabric(accelerator="cpu", devices=1, precision="64-true"))
+    # Nothing is drawn: with doubles, Fabric changes the type that draws have in all threads.
+    off = {"rotation": "none", "flips": False, "shift_px": 0.0, "gain_sigma": 0.0, "offset_sigma": 0.0}
+    ours = recipe(augmentation=off)
+    unbroken, epochs = trained(tmp_path / "unbroken", ours)
+    assert unbroken.conv1.weight.dtype == torch.float64
+    with pytest.raises(KilledError):
+        trained(tmp_path / "killed", ours, listener=Listener(killed_after=2))
+    model, again = trained(tmp_path / "killed", ours)
+    assert again == epochs
+    assert same(model, unbroken)
+
+
+def test_a_batch_that_was_learned_from_stays_in_memory_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    def augment(cells: Tensor, *_: object) -> Tensor:
+        alive.append(sum(one() is not None for one in made))
+        made.append(weakref.ref(laid_out := cells.clone(memory_format=torch.channels_last)))
+        return laid_out
+
+    monkeypatch.setattr(loop, "augment", augment)
+    trained(tmp_path / "work", recipe(epochs=1, batch_size=3))
+    assert len(made) == 8
+    assert 0 < max(alive) <= 3
+
+
+class _Forgetful(CellNet):
+    """Scores nothing sensible once it is in eval mode, as batch norms may whose running variance has overflowed."""
+
+    def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = super().forward(cells)
+        return (logits if self.training else logits * torch.nan), features
+
+
+def test_a_loss_of_stopping_patients_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path / "work", FINGERPRINT)
+    ours = recipe(patience=2)
+    with pytest.raises(ConfigError, match="loss of stopping patients nan, expected a finite one; lower learning_rate"):
+        train(_Forgetful(1, ours), inputs(1), inputs(2), ours, work, Listener())
+
+
+@pytest.mark.parametrize("count", [3, 7, 23])
+def test_no_step_is_left_with_a_single_cell(tmp_path: Path, count: int) -> None:
+    # Of one cell with one pixel per map, batch norm has no variance.
+    whole, ours = inputs(1), recipe(layer4=True, batch_size=3, epochs=1)
+    few = Inputs(whole.cells[:count], whole.auxiliary[:count], whole.is_ctc[:count])
+    epochs = train(seeded_model(1, ours), few, None, ours, WorkFolder(tmp_path / "work", FINGERPRINT), Listener())
+    assert len(epochs) == 1

@@ -42,6 +42,12 @@ def test_the_ctc_threshold_lies_half_way_below_the_best_cut() -> None:
     assert ctc_cut(scored([3.0, 2.0], [1.0, 0.0, -1.0])) == 1.5
 
 
+def test_a_ctc_threshold_without_a_lower_score_is_reached_by_the_cell_that_it_stands_on() -> None:
+    # As a float32, 0.1 lies above the 0.1 that the product writes and compares.
+    cut = ctc_cut(scored([0.1, 0.2], [0.3]))
+    assert decide(0.1, cuts_in_run(Thresholds(ctc=cut, review_top=1), ()), None).verdict is Verdict.CTC
+
+
 def test_review_begins_at_the_promised_cut() -> None:
     # 20 patients with one CTC each: (20 + 1) / 10 - 1 = 1.1 may be missed, the one at 5.
     rule = rule_of([5.0, 6.0, 7.0, *[100.0] * 17], [10.0, 11.0] * 50, patients=20)

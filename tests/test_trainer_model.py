@@ -134,6 +134,44 @@ def test_a_start_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
         read_start(recipe(width=64, start=str(path)))
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"R", b"hello world\n", b"\x80\x02}q\x00(X\x05\x00", b"PK\x03\x04junk", b"\x80\x02}."]
+)
+def test_no_file_that_is_not_torchs_ends_in_anything_but_a_refusal(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "start.pt"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"start\.pt: .*name another$"):
+        read_start(recipe(width=64, start=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({}, r"holds {}, expected a state dict"),
+        ({"state_dict": {"conv1.weight": torch.zeros(2)}}, "holds dict under 'state_dict', expected a state dict"),
+        ({1: torch.zeros(2)}, "holds Tensor under 1, expected a state dict"),
+        ([torch.zeros(2)], "holds list, expected a state dict"),
+        ({"conv1.weight": torch.zeros(3)}, r"conv1.weight \(3,\) instead of \(64, 2, 7, 7\)"),
+        ({"conv1.weight": torch.full((64, 3, 7, 7), torch.nan)}, "conv1.weight holds values that are not finite"),
+        ({"layer1.0.conv1.weight": torch.zeros(64, 64, 3, 3)}, "conv1.weight is missing"),
+    ],
+)
+def test_a_file_of_torchs_that_is_no_start_is_refused_by_what_it_holds(tmp_path: Path, held: object, said: str) -> None:
+    ours = recipe(width=64, start=str(tmp_path / "start.pt"))
+    torch.save(held, tmp_path / "start.pt")
+    with pytest.raises(ConfigError, match=said):
+        apply_start(seeded_model(2, ours), read_start(ours), ours)
+
+
+def test_a_start_in_bfloat16_with_a_stem_of_one_channel_is_taken_and_told_as_such(tmp_path: Path) -> None:
+    ours = recipe(width=64, layer4=False, start=str(tmp_path / "start.pt"))
+    torch.save({"conv1.weight": torch.full((64, 1, 7, 7), 0.5, dtype=torch.bfloat16)}, tmp_path / "start.pt")
+    model = seeded_model(2, ours)
+    said = apply_start(model, read_start(ours), ours)
+    assert "start: conv1.weight adapted from 1 to 2 channels" in said
+    assert bool((model.conv1.weight == 0.25).all())
+
+
 def test_with_test_time_augmentation_every_graph_scores_all_turns_and_mirror_images_of_a_cell_alike() -> None:
     model = seeded_model(2, recipe(layer4=False, test_time_augmentation=True)).eval()
     plain = seeded_model(2, recipe(layer4=False)).eval()

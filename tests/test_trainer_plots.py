@@ -17,7 +17,7 @@ from trainer.evaluation.fold_result import FoldResult, Row
 from trainer.evaluation.out_of_fold import OutOfFold
 from trainer.learning.work_folder import Epoch
 from trainer.pages import sheet
-from trainer.pages.plots import confusion_matrix, precision_recall, reliability, training_curves
+from trainer.pages.plots import _wilson, confusion_matrix, precision_recall, reliability, training_curves
 from trainer.pages.sheet import worst_errors
 
 TABLE = table_of(not_evaluable=0.05)
@@ -73,6 +73,25 @@ def test_a_reliability_plot_does_without_the_bins_that_are_empty() -> None:
     found = evidence()
     bins = tuple(replace(one, cells=0.0, expected=0.0, ctcs=0.0) for one in found.bins[1:])
     assert reliability(replace(found, bins=(found.bins[0], *bins))) != reliability(found)
+
+
+@pytest.mark.parametrize(
+    ("ctcs", "cells", "low", "high"),
+    [
+        (0, 8, 0.0, 0.3244),
+        (10, 40, 0.1419, 0.4019),
+        (1, 3, 0.0615, 0.7923),
+        (1, 1, 0.2065, 1.0),
+        (200, 200, 0.9812, 1.0),
+    ],
+)
+def test_the_interval_of_a_share_is_scipys_and_wide_where_all_or_none_are_found(
+    ctcs: int, cells: int, low: float, high: float
+) -> None:
+    """scipy.stats.binomtest(ctcs, cells).proportion_ci(method="wilson")."""
+    share = ctcs / cells
+    down, up = _wilson(share, cells)
+    assert (share - down, share + up) == pytest.approx((low, high), abs=1e-4)
 
 
 def table_for(dataset: Dataset, scores: dict[tuple[str, str], float | None]) -> OutOfFold:

@@ -41,7 +41,29 @@ def test_frozen_norms_want_a_start(tmp_path: Path) -> None:
         loaded(tmp_path, 'norm = "frozen"\n')
 
 
-@pytest.mark.parametrize("more", ["epochs = 0\n", "width = 12\n", "seed = -1\n", 'norm = "layer"\n', "layer4 = 1\n"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        'channels = ["BF", "BF"]\n',
+        'channels = ["BF", "PE"]\nstains = ["PE", "PE"]\n',
+        'channels = ["BF"]\nauxiliary_channels = ["PE", "PE"]\n[augmentation]\nauxiliary = 0.1\n',
+    ],
+)
+def test_a_channel_named_twice_is_refused(tmp_path: Path, more: str) -> None:
+    with pytest.raises(ConfigError, match="name each once"):
+        loaded(tmp_path, more)
+
+
+def test_a_built_in_recipe_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ConfigError, match=r"recipe 'x': no built-in of that name \(known: fast, .*paper.*, sister\)"):
+        built_in_recipe("x.toml")
+    with pytest.raises(ConfigError, match=r"recipe '\.\./recipe': no built-in"):
+        built_in_recipe("../recipe.toml")
+
+
+@pytest.mark.parametrize(
+    "more", ["epochs = 0\n", "batch_size = 2\n", "width = 12\n", "seed = -1\n", 'norm = "layer"\n', "layer4 = 1\n"]
+)
 def test_values_out_of_range_are_refused(tmp_path: Path, more: str) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text('schema_version = 1\nname = "mine"\n' + ("" if "epochs" in more else "epochs = 1\n") + more)
@@ -51,7 +73,7 @@ def test_values_out_of_range_are_refused(tmp_path: Path, more: str) -> None:
 
 def test_every_recipe_that_travels_is_valid() -> None:
     folder = Path(__file__).parents[1] / "trainer" / "recipes"
-    others = {"jurkat-profile.toml", "jurkat-few.toml", "jurkat-full.toml"}
+    others = {"jurkat-profile.toml", "jurkat-few.toml", "jurkat-full.toml", "jurkat-develop.toml"}
     names = [file.name for file in folder.glob("*.toml") if file.name not in others]
     assert {built_in_recipe(name).name for name in names} == {Path(name).stem for name in names}
     assert {"fast", "multi-channel", "paper", "sister"} <= {Path(name).stem for name in names}

@@ -1,5 +1,6 @@
 """The trials on simulated patients: their scores are the product's, their splits and errors what they say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,20 @@ def test_too_few_patients_are_a_line_without_a_figure() -> None:
     line = line_of("reference", pool_of(table(), 1.0), 0.05, 9, 10)
     assert line == Line("reference", 0.05, 9)
     assert line.text == "| reference | 0.05 | 9 | no guarantee | | | | | |"
+
+
+def test_a_pool_whose_first_patient_has_torn_ctcs_is_tried_all_the_same() -> None:
+    found = table(40)
+    mine = (found.patient == order_of(found)[0]) & found.is_ctc
+    torn = replace(
+        found,
+        logit=np.where(mine, np.float32("nan"), found.logit),
+        p_ctc=np.where(mine, np.nan, found.p_ctc),
+        verdict=np.where(mine, "NOT_EVALUABLE", found.verdict),
+    )
+    line = line_of("reference", pool_of(torn, 1.0), 0.2, 9, 10)
+    assert line.splits is not None
+    assert "no guarantee" not in line.text
 
 
 def test_the_promise_trial_writes_its_table(tmp_path: Path) -> None:

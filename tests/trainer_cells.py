@@ -20,7 +20,7 @@ def dataset_of(patients: int = 6, cells: int = 12, ctcs: int = 3, left_out: int 
             if number < left_out:
                 torn.append(LeftOut(label, "torn"))
                 continue
-            kept.append(LabelledCell(label, _counts(draw, label.is_ctc, channels), _none(), (f"{patient}-{number}",)))
+            kept.append(LabelledCell(label, _counts(draw, label.is_ctc, channels), _none()))
     return Dataset(tuple(kept), tuple(torn), 0, names, (), "uint16", 16, "unknown", "counts")
 
 

@@ -16,6 +16,7 @@ import torch
 from edge_ctc.errors import ConfigError, EngineError
 from edge_ctc.exports.profile import LoadedProfile
 from trainer.cells.dataset import Wanted, read_dataset
+from trainer.cells.fingerprint import refuse_shared_cells
 from trainer.cells.folds import Folds
 from trainer.cells.labels import read_labels
 from trainer.evaluation.crossval import cross_validate
@@ -65,7 +66,8 @@ def ablate(order: Order, table: Table, out: Path, jobs: int, reporter: Reporter)
         reporter: told of each arm that is done; the arms themselves write plain lines to standard error.
 
     Raises:
-        EdgeCtcError: what an arm raised, as `read_dataset` and `cross_validate` say; the others end.
+        EdgeCtcError: what an arm raised, as `read_dataset`, `refuse_shared_cells` and `cross_validate` say; the others
+            end.
         EngineError: an arm's process ended suddenly.
         ConfigError: `jobs` is no number of processes, or the weights to start from cannot be read.
         ResultsError: `out` cannot be written.
@@ -123,6 +125,7 @@ def _train_arm(work: _Work) -> OutOfFold:
     wanted = Wanted(recipe.channels, recipe.auxiliary_channels)
     labels = read_labels(work.order.labels).cells
     dataset = read_dataset(work.order.runs, labels, work.order.profile, wanted, lines)
+    refuse_shared_cells(dataset.cells)
     table = cross_validate(dataset, recipe, work.folds, work.out, lines)
     table.write(work.out / OUT_OF_FOLD)
     return table

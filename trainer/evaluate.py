@@ -15,12 +15,14 @@ from edge_ctc.appearance import measure_each
 from edge_ctc.errors import ResultsError
 from trainer.cells.dataset import Dataset
 from trainer.cells.folds import Folds
+from trainer.cells.identity import dataset_sha256
 from trainer.evaluation.audit import audit, audit_markdown
 from trainer.evaluation.calibration_evidence import calibration_evidence
 from trainer.evaluation.crossval import PARTS, cross_validate, read_results
 from trainer.evaluation.figures import VERDICTS, Asked, confusion, figures_of, per_run
 from trainer.evaluation.out_of_fold import OutOfFold
 from trainer.fit import Order, described_dataset
+from trainer.learning.start import read_start
 from trainer.pages.plots import confusion_matrix, precision_recall, reliability, training_curves
 from trainer.pages.report import Findings, write_report
 from trainer.pages.sheet import worst_errors
@@ -62,9 +64,14 @@ def evaluate(order: Order, folds: Folds, reporter: Reporter) -> Findings:
         calibration=calibration_evidence(table, recipe.prevalence),
         results=read_results(order.out, folds),
     )
-    sections = {"Shortcuts": _shortcuts(table, dataset), "Data": "\n".join(f"- {line}" for line in data.lines)}
+    sections = {"Shortcuts": _shortcuts(table, dataset), "Data": "\n".join(map(_bullet, data.lines))}
     _write(order.out, _contents(found, dataset, write_report(found, dataset, sections)))
     return found
+
+
+def _bullet(line: str) -> str:
+    """Markdown of a line of the data, which is indented where it belongs to the one before."""
+    return f"{line[: len(line) - len(line.lstrip())]}- {line.lstrip()}"
 
 
 def _refuse_strange(out: Path) -> None:
@@ -96,7 +103,7 @@ def _contents(found: Findings, dataset: Dataset, report: str) -> dict[str, bytes
     """All files by name, whole before the first is written."""
     contents = {
         OUT_OF_FOLD: found.table.to_csv(),
-        FIGURES: json.dumps(_as_json(_summary(found)), indent=1, allow_nan=False).encode() + b"\n",
+        FIGURES: json.dumps(_as_json(_summary(found, dataset)), indent=1, allow_nan=False).encode() + b"\n",
         REPORT: report.encode(),
         "training_curves.png": training_curves(found.results),
         "precision_recall.png": precision_recall(found.table),
@@ -108,12 +115,14 @@ def _contents(found: Findings, dataset: Dataset, report: str) -> dict[str, bytes
     return contents
 
 
-def _summary(found: Findings) -> dict[str, Any]:
+def _summary(found: Findings, dataset: Dataset) -> dict[str, Any]:
     table = found.table
     counts = [[float(count) for count in row] for row in confusion(table)]
     return {
         "schema_version": 1,
         "recipe": found.recipe.model_dump(mode="json"),
+        "start_sha256": read_start(found.recipe).sha256,
+        "data_sha256": dataset_sha256(dataset),
         "folds": asdict(found.folds),
         "assumed": asdict(found.asked),
         "patients": len(set(table.patient.tolist())),

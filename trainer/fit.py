@@ -13,12 +13,13 @@ import numpy as np
 import onnxruntime
 import torch
 
-from edge_ctc import __version__, durable
+from edge_ctc import __version__
 from edge_ctc.checkpoint import MODEL_CARD, MODEL_FP16, MODEL_FP32, REFERENCE
 from edge_ctc.description import Description
 from edge_ctc.exports.profile import LoadedProfile
 from trainer.cells.dataset import Dataset, LabelledCell, Wanted, read_dataset
 from trainer.cells.fingerprint import DataReport, describe, fingerprint
+from trainer.cells.identity import dataset_sha256
 from trainer.cells.labels import Label, read_labels
 from trainer.cells.split import Split, make_split, with_stopping
 from trainer.checkpoint.folder import hashes, publish, refuse_existing
@@ -91,16 +92,15 @@ def fit(order: Order, reporter: Reporter) -> Description:
     refuse_existing(order.out)
     began = time.monotonic()
     material = _material(order, reporter)
-    work_path = order.out.with_name(f"{order.out.name}.work")
-    work = WorkFolder(work_path, _fingerprint(material))
-    with durable.sole_writer(work_path):
+    work = WorkFolder(order.out.with_name(f"{order.out.name}.work"), _fingerprint(material))
+    with work.held():
         parts = Parts(material.cells(material.split.train), material.cells(material.split.stopping))
         trained = train_network(parts, material.dataset, material.recipe, material.start, work, reporter)
         reporter.say("exporting, and holding both graphs against torch")
         held_out = material.cells(material.split.validation)
         exported = export(trained.model, trained.spec, prepared(held_out, trained.spec).cells)
         training = _training(material, trained, exported, time.monotonic() - began)
-        description, contents = _checkpoint(material, trained, exported, training)
+        description, contents = _checkpoint(material, trained, exported, training, reporter)
         for precision, parity in publish(order.out, description, contents).items():
             reporter.say(
                 f"replayed {parity.cells} reference cells at {precision}: largest difference "
@@ -143,12 +143,8 @@ def described_dataset(order: Order, reporter: Reporter) -> tuple[Dataset, DataRe
 
 
 def _fingerprint(material: _Material) -> str:
-    """sha256 of all that decides the weights: recipe, start, split, cells with labels and files, torch."""
-    cells = [
-        (cell.label.run_id, cell.label.cell_id, cell.label.is_ctc, cell.label.patient, cell.sha256)
-        for cell in material.dataset.cells
-    ]
-    facts = [material.recipe.model_dump(), material.start.sha256, cells, torch.__version__]
+    """sha256 of all that decides the weights: recipe, start, cells, torch."""
+    facts = [material.recipe.model_dump(), material.start.sha256, dataset_sha256(material.dataset), torch.__version__]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -162,6 +158,7 @@ def _training(material: _Material, trained: Trained, exported: Exported, seconds
         "cells": {part: class_counts(material.cells(patients)) for part, patients in parts},
         "patients": {one.patient: {"CTC": one.ctc, "LEUKOCYTE": one.leukocyte} for one in material.report.patients},
         "data": material.report.cell_lines,
+        "data_sha256": dataset_sha256(dataset),
         "left_out": [
             {"run_id": cell.label.run_id, "cell_id": cell.label.cell_id, "problem": cell.problem}
             for cell in dataset.left_out
@@ -186,12 +183,14 @@ def class_counts(cells: Sequence[LabelledCell]) -> dict[str, int]:
 
 
 def _checkpoint(
-    material: _Material, trained: Trained, exported: Exported, training: dict[str, Any]
+    material: _Material, trained: Trained, exported: Exported, training: dict[str, Any], reporter: Reporter
 ) -> tuple[Description, dict[str, bytes]]:
     """checkpoint.json and the contents of the other files."""
     held_out = material.cells(material.split.validation)
     logits = exported.scores.logits
     rule = rule_from(held_out, logits, material.left_out(material.split.validation), material.recipe)
+    if rule.why_no_promise:
+        reporter.say(f"no miss rate is promised: {rule.why_no_promise}")
     truth = np.array([cell.label.is_ctc for cell in held_out], np.bool_)
     draft = Description(
         schema_version=1,

@@ -6,12 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edge_ctc.toml_file import StrictModel, parse_toml, read_toml
+from edge_ctc.errors import ConfigError
+from edge_ctc.toml_file import StrictModel, did_you_mean, parse_toml, read_toml
 
 RANDOM_START = "random"
 TORCHVISION_WIDTH = 64
 
 _FAST = "fast.toml"
+_BUILT_IN = ("fast", "jurkat-bf", "multi-channel", "paper", "reference", "reference-bf", "sister")
 _NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -100,7 +102,8 @@ class Recipe(StrictModel):
         epochs: passes over the training cells.
         patience: epochs without a better loss on stopping patients, a quarter of those trained on, after which the
             training ends and the best weights are kept; None: all epochs, and the last weights.
-        batch_size: cells per step at most.
+        batch_size: cells per step at most; with 2, an odd cell would be left to a step of its own, which batch norm
+            cannot take.
         learning_rate: the largest; it warms up over a tenth of the steps and falls along a cosine to 0.
         weight_decay: of AdamW.
         seed: of everything that is drawn.
@@ -128,7 +131,7 @@ class Recipe(StrictModel):
     start: Annotated[str, Field(min_length=1)] = RANDOM_START
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     patience: Annotated[int, Field(ge=1)] | None = None
-    batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
+    batch_size: Annotated[int, Field(ge=3, le=4096)] = 32
     learning_rate: _Positive = 1e-3
     weight_decay: _NonNegative = 0.05
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -139,6 +142,14 @@ class Recipe(StrictModel):
     review_top: Annotated[int, Field(ge=1)] = 20
     augmentation: Augmentation = Augmentation()
     split: SplitRecipe = SplitRecipe()
+
+    @model_validator(mode="after")
+    def _no_channel_twice(self) -> Self:
+        for key in ("channels", "stains", "auxiliary_channels"):
+            named = getattr(self, key)
+            if named != "all" and len(set(named)) != len(named):
+                raise ValueError(f"{key} {list(named)}: name each once")
+        return self
 
     @model_validator(mode="after")
     def _stains_fit(self) -> Self:
@@ -177,8 +188,13 @@ def built_in_recipe(file_name: str = _FAST) -> Recipe:
     """A recipe that travels with the trainer; the fast one by default.
 
     Raises:
-        ConfigError: it is no valid recipe.
+        ConfigError: there is none of that name, or it is no valid recipe.
     """
+    name = file_name.removesuffix(".toml")
+    if name not in _BUILT_IN:
+        raise ConfigError(
+            f"recipe {name!r}: no built-in of that name{did_you_mean(name, _BUILT_IN)}; name one, or a TOML file"
+        )
     content = (resources.files("trainer") / "recipes" / file_name).read_bytes()
     return parse_toml(content, file_name, Recipe)
 

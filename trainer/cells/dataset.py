@@ -32,13 +32,11 @@ class LabelledCell:
         label: what a person said of it.
         counts: uint8 or uint16 (C, H, W), as stored.
         auxiliary: of the same dtype (A, H, W), what is seen in training alone.
-        sha256: of its files.
     """
 
     label: Label
     counts: NDArray[Any]
     auxiliary: NDArray[Any]
-    sha256: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +215,7 @@ def _cell(reader: CellReader, cell: Cell, label: Label, channels: int) -> Labell
     if problem:
         return LeftOut(label, problem)
     stacked = np.stack(counts)
-    sha256 = tuple(one or "" for one in evidence.sha256)
-    return LabelledCell(label, stacked[:channels], stacked[channels:], sha256)
+    return LabelledCell(label, stacked[:channels], stacked[channels:])
 
 
 def _misfit(counts: list[Counts], spec: InputSpec) -> str:

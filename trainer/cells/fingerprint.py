@@ -25,6 +25,9 @@ from trainer.cells.same_cells import identical, near_identical
 _DIGITS = 5
 """Significant; no measure of a cell is better known, and checkpoint.json stays readable."""
 
+_PATIENTS_SHOWN = 50
+"""One by one; where cells have no donors, each is a patient of its own, and there are thousands."""
+
 
 @dataclass(frozen=True, slots=True)
 class PatientCells:
@@ -89,8 +92,8 @@ class DataReport:
     @property
     def lines(self) -> tuple[str, ...]:
         """For the reporter, plain text: the patients, then their cells."""
-        patients = (f"patient {one.patient}: {one.ctc} CTC, {one.leukocyte} LEUKOCYTE" for one in self.patients)
-        return (*patients, *self.cell_lines)
+        patients = (f"{one.patient}: {one.ctc} CTC, {one.leukocyte} LEUKOCYTE" for one in self.patients)
+        return (*_listed("patients", patients, _PATIENTS_SHOWN), *self.cell_lines)
 
     @property
     def cell_lines(self) -> tuple[str, ...]:
@@ -106,8 +109,7 @@ def describe(dataset: Dataset, conflicts: Sequence[Conflict]) -> DataReport:
     """
     labels = [cell.label for cell in dataset.cells]
     counts = [cell.counts for cell in dataset.cells]
-    groups = identical(counts)
-    refuse_shared_cells([[labels[place] for place in group] for group in groups])
+    groups = refuse_shared_cells(dataset.cells)
     looks = measure_each(counts, dataset.bits)
     repeated = {place for group in groups for place in group[1:]}
     kept = [place for place in range(len(labels)) if place not in repeated]
@@ -123,21 +125,23 @@ def describe(dataset: Dataset, conflicts: Sequence[Conflict]) -> DataReport:
     )
 
 
-def refuse_shared_cells(groups: Sequence[Sequence[Label]]) -> None:
+def refuse_shared_cells(cells: Sequence[LabelledCell]) -> tuple[tuple[int, ...], ...]:
     """Refuse a cell that is labelled as two patients': it would stand on both sides of a split.
 
     Only the same bytes are proof: a camera never takes the same noise twice. Nearly identical cells are listed and not
     refused, as two round leukocytes can look alike, and a labelled archive must not be stopped by a likeness.
 
-    Args:
-        groups: cells with the same bytes in all channels.
+    Returns:
+        Groups of cells with the same bytes in all channels, by their places.
 
     Raises:
         DataError: a group has two patients.
     """
-    shared = [group for group in groups if len({label.patient for label in group}) > 1]
+    groups = identical([cell.counts for cell in cells])
+    named = [[cells[place].label for place in group] for group in groups]
+    shared = [group for group in named if len({label.patient for label in group}) > 1]
     if not shared:
-        return
+        return groups
     first = shared[0][0]
     second = next(label for label in shared[0] if label.patient != first.patient)
     raise DataError(

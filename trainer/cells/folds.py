@@ -92,9 +92,10 @@ def held_out_folds(labels: Sequence[Label], recipe: SplitRecipe, folds: int, see
     for name, wanted in (("CTC", True), ("LEUKOCYTE", False)):
         count = len(having(labels, patients, wanted))
         if count < folds:
+            fewer = "ask for fewer folds, or " if count > 1 else ""
             raise DataError(
                 f"{folds} folds, but only {count} patients that may be held out have a {name}: fold {count} would "
-                f"have none; expected {folds} such patients: ask for fewer folds, or label cells of more patients"
+                f"have none; expected {folds} such patients: {fewer}label cells of more patients"
             )
     held_out = tuple(dealt(labels, patients, folds, seed))
     for number, members in enumerate(held_out):

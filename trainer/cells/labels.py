@@ -2,8 +2,9 @@
 
 import csv
 import io
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -98,7 +99,7 @@ def read_labels(path: Path) -> Labels:
         InputMissingError: there is no such file.
         DataError: it cannot be read as a table with the columns `run_id,cell_id,label,patient` and perhaps
             `reader,truth`, a required field is empty, a label is unknown, or two rows contradict each other in
-            anything but what two readers say.
+            anything but what two readers say, or a patient's name is spelt in two ways.
     """
     rows = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
     readings: dict[tuple[str, str], dict[str, _Row]] = {}
@@ -113,6 +114,7 @@ def read_labels(path: Path) -> Labels:
     if not readings:
         raise DataError(f"{path}: no row, expected one for each labelled cell")
     cells = [tuple(by_reader.values()) for by_reader in readings.values()]
+    _check_patients(path, dict.fromkeys(rows_of_one[0].patient for rows_of_one in cells))
     return Labels(
         tuple(_label(rows_of_one) for rows_of_one in cells),
         tuple(_conflict(rows_of_one) for rows_of_one in cells if len({row.is_ctc for row in rows_of_one}) > 1),
@@ -174,6 +176,18 @@ def _add(where: str, by_reader: dict[str, _Row], row: _Row) -> None:
         _refuse(where, known, row, "keep one row for each reader")
     if len(by_reader) > 1 and "" in by_reader:
         _refuse(where, by_reader[""], row, "name the reader in each of its rows, or keep one row for it")
+
+
+def _check_patients(path: Path, patients: Iterable[str]) -> None:
+    """Refuse one name in two spellings: it would be two patients, one on each side of the split."""
+    known: dict[str, str] = {}
+    for patient in patients:
+        other = known.setdefault(unicodedata.normalize("NFKC", patient).casefold(), patient)
+        if other != patient:
+            raise DataError(
+                f"{path}: patients {other!r} and {patient!r} differ in case or in how a letter is encoded alone; "
+                "spell one patient one way, or two in two names"
+            )
 
 
 def _refuse(where: str, known: _Row, row: _Row, remedy: str) -> NoReturn:

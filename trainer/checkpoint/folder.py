@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_ctc.checkpoint import DESCRIPTION, open_checkpoint
 from edge_ctc.description import Description
-from edge_ctc.durable import write_bytes
+from edge_ctc.durable import sync_folder, write_bytes
 from edge_ctc.engine.onnx_cpu import OnnxCpuEngine
 from edge_ctc.errors import ResultsError
 from edge_ctc.network import Precision
@@ -62,6 +62,7 @@ def publish(out: Path, description: Description, contents: Mapping[str, bytes]) 
         with contextlib.suppress(FileNotFoundError):
             out.rmdir()
         temp.rename(out)
+        sync_folder(out.parent)
     except OSError as error:
         raise ResultsError(f"{out}: cannot be written ({error.strerror}); name another --out") from error
     finally:

@@ -75,7 +75,7 @@ def ctc_cut(scored: Scored) -> float:
     f1 = 2 * precision[:-1] * recall[:-1] / np.maximum(precision[:-1] + recall[:-1], np.finfo(float).tiny)
     best = int(f1.argmax())
     below = scored.logits[scored.logits < cuts[best]]
-    return float(cuts[best]) if below.size == 0 else (float(cuts[best]) + float(below.max())) / 2
+    return decimal_of(cuts[best]) if below.size == 0 else (float(cuts[best]) + float(below.max())) / 2
 
 
 def _review_cut(scored: Scored, promised: PromisedCut) -> float:

@@ -40,7 +40,13 @@ def resampled(table: OutOfFold, weights: NDArray[np.float64], prevalence: float,
     """
     _, patient = np.unique(table.patient, return_inverse=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.column_stack([_counted(table, patient, weights, prevalence, top), _ranked(table, patient, weights)])
+        found = np.column_stack(
+            [
+                _counted(table, patient, weights, prevalence, top),
+                _per_fold(table, patient, weights),
+                _ranked(table, patient, weights),
+            ]
+        )
     has_both = [weights @ np.bincount(patient, table.is_ctc == kind, weights.shape[1]) > 0 for kind in (True, False)]
     found[~(has_both[0] & has_both[1])] = np.nan
     return found
@@ -85,6 +91,16 @@ def precision_at(
     """
     right = sensitivity * prevalence
     return right / (right + false_alarms * (1 - prevalence))
+
+
+def _per_fold(table: OutOfFold, patient: NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average precision of each fold's own ranking, (B,): mean over the folds of which a resample has both classes."""
+    folds = np.unique(table.fold).tolist()
+    own = np.array([_ranked(table.of_fold(fold), patient[table.fold == fold], weights)[:, :2] for fold in folds])
+    # Without either class there is no area under the ROC curve.
+    has_both = ~np.isnan(own[..., 1])
+    mean: NDArray[np.float64] = np.where(has_both, own[..., 0], 0).sum(axis=0) / has_both.sum(axis=0)
+    return mean
 
 
 def _ranked(table: OutOfFold, patient: NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[np.float64]:

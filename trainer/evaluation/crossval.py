@@ -16,6 +16,7 @@ from edge_ctc.decision import NOT_EVALUABLE, Decision, cuts_in_run, decide
 from edge_ctc.errors import DataError, EngineError, ResultsError
 from trainer.cells.dataset import Dataset, LabelledCell
 from trainer.cells.folds import FoldCells, Folds, Sample, fold_cells, held_out_folds
+from trainer.cells.identity import dataset_sha256
 from trainer.cells.labels import CLASSES, Label
 from trainer.decision.measure import DecisionRule
 from trainer.decision.validation import rule_from
@@ -50,6 +51,17 @@ class _Experiment:
         members = set(patients)
         return [one.label for one in self.dataset.left_out if one.label.patient in members]
 
+    def cells(self, seed: int, held_out: Sequence[str], where: str) -> FoldCells:
+        """The cells of the fold `where`; a DataError names it."""
+        try:
+            return fold_cells(self.dataset.cells, held_out, self.seeded(seed), self.folds.sample)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
+
+    def seeded(self, seed: int) -> Recipe:
+        """The recipe of one repetition."""
+        return self.recipe.model_copy(update={"seed": seed})
+
     def path(self, seed: int, fold: int) -> Path:
         return self.parts / f"seed-{seed}-fold-{fold}.json"
 
@@ -72,16 +84,19 @@ def cross_validate(dataset: Dataset, recipe: Recipe, folds: Folds, out: Path, re
         has a row without a logit.
 
     Raises:
-        DataError: a fold would lack a class, or `out/parts` holds another experiment or is spoilt.
+        DataError: a part of a fold would lack a class, or `out/parts` holds another experiment or is spoilt.
         ConfigError: the recipe does not fit.
         ResultsError: `out` cannot be written.
         EngineError: a score is not finite.
     """
     start = read_start(recipe)
     experiment = _Experiment(dataset, recipe, folds, start, _fingerprint(dataset, recipe, folds, start), out / PARTS)
-    # All folds of all seeds before the first training: a fold without positives shows at once.
+    # All folds of all seeds before the first training: a part without positives shows at once, not after hours.
     labels = experiment.labels()
     held_out = [held_out_folds(labels, recipe.split, folds.folds, seed) for seed in range(folds.seeds)]
+    for seed, fold in _places(folds):
+        if not experiment.path(seed, fold).exists():
+            experiment.cells(seed, held_out[seed][fold], f"seed {seed}, fold {fold}")
     _make(experiment.parts)
     with durable.sole_writer(experiment.parts):
         done = {place: part for place in _places(folds) if (part := _finished(experiment, *place)) is not None}
@@ -109,18 +124,10 @@ def _places(folds: Folds) -> list[tuple[int, int]]:
 
 def _fingerprint(dataset: Dataset, recipe: Recipe, folds: Folds, start: Start) -> str:
     """sha256 of all that decides a fold's rows; the number of seeds and the recipe's own seed do not."""
-    cells = [(_facts(cell.label), cell.sha256) for cell in dataset.cells]
-    left_out = [_facts(cell.label) for cell in dataset.left_out]
-    names: list[object] = [dataset.channels, dataset.auxiliary_channels]
-    images = [*names, dataset.dtype, dataset.bits, dataset.pixel_size_um, dataset.intensity]
     sample = None if folds.sample is None else (folds.sample.ctcs, folds.sample.leukocytes)
     layout = [folds.folds, sample, recipe.model_copy(update={"seed": 0}).model_dump(mode="json"), start.sha256]
-    facts = [cells, left_out, images, layout, torch.__version__]
+    facts = [dataset_sha256(dataset), layout, torch.__version__]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _facts(label: Label) -> tuple[str, str, bool, str]:
-    return (label.run_id, label.cell_id, label.is_ctc, label.patient)
 
 
 def _make(folder: Path) -> None:
@@ -148,11 +155,7 @@ def _finished(experiment: _Experiment, seed: int, fold: int) -> FoldResult | Non
 
 def _new(experiment: _Experiment, seed: int, fold: int, held_out: Sequence[str], reporter: Reporter) -> FoldResult:
     """Train the fold, on from where it stands, and keep what it gave."""
-    recipe = experiment.recipe.model_copy(update={"seed": seed})
-    try:
-        cells = fold_cells(experiment.dataset.cells, held_out, recipe, experiment.folds.sample)
-    except DataError as error:
-        raise DataError(f"seed {seed}, fold {fold}: {error}") from error
+    recipe, cells = experiment.seeded(seed), experiment.cells(seed, held_out, f"seed {seed}, fold {fold}")
     path = experiment.path(seed, fold)
     own = hashlib.sha256(f"{experiment.fingerprint} {seed} {fold}".encode()).hexdigest()
     work = WorkFolder(path.with_suffix(_WORK), own)

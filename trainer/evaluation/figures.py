@@ -27,6 +27,7 @@ NAMES = (
     "f1_at_half",
     "precision_at_prevalence",
     "recall_in_top",
+    "average_precision_per_fold",
     "average_precision",
     "roc_auc",
     *(f"sensitivity_at_specificity_{specificity:g}" for specificity in SPECIFICITIES),
@@ -36,6 +37,8 @@ NAMES = (
 VERDICTS = tuple(verdict.value for verdict in (Verdict.CTC, Verdict.REVIEW, Verdict.LEUKOCYTE, Verdict.NOT_EVALUABLE))
 
 _PERCENTILES = (2.5, 97.5)
+_LAST = np.finfo(np.float32).min
+"""The score of a cell without one, where a library takes no infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,9 @@ class RunRow:
 def figures_of(table: OutOfFold, asked: Asked) -> tuple[Figure, ...]:
     """Every figure of `NAMES`: computed per seed over all folds together, then averaged over the seeds.
 
-    Scores of several networks are ranked together, as they come. Where their scales differ, ranking figures are lower
-    than each fold's own: they do not flatter.
+    Scores of several networks are ranked together, as they come. Where their scales differ, ranking figures are as a
+    rule lower than each fold's own. `average_precision_per_fold` ranks the cells of one network alone, and is the mean
+    over the folds, each at its own prevalence.
 
     Raises:
         DataError: the table lacks a class.
@@ -217,6 +221,7 @@ def _of_one_seed(table: OutOfFold, asked: Asked) -> list[float]:
         float(f1_score(truth, called_at_half(table), zero_division=0)),
         _precision(truth, called, asked.prevalence),
         _recall_in_top(table, asked.top),
+        _average_precision_per_fold(table),
         float(average_precision_score(truth, rank)),
         float(roc_auc_score(truth, rank)),
         *kept,
@@ -232,3 +237,11 @@ def _recall_in_top(table: OutOfFold, top: int) -> float:
     """The mean over the runs with CTCs."""
     found, share = found_in_run(table, top)
     return float((found * share).sum() / share.sum())
+
+
+def _average_precision_per_fold(table: OutOfFold) -> float:
+    """The mean over the folds with both classes; NaN where none has."""
+    folds = [table.of_fold(fold) for fold in np.unique(table.fold).tolist()]
+    mixed = [one for one in folds if 0 < np.count_nonzero(one.is_ctc) < len(one.is_ctc)]
+    own = [average_precision_score(one.is_ctc, np.where(one.evaluable, one.logit, _LAST)) for one in mixed]
+    return float(np.mean(own)) if own else np.nan

@@ -89,6 +89,10 @@ class OutOfFold:
         """The rows of one repetition: every cell once."""
         return self._taken(self.seed == seed)
 
+    def of_fold(self, fold: int) -> Self:
+        """The rows of the cells that were held out in one fold: within a seed, those that one network scored."""
+        return self._taken(self.fold == fold)
+
     def to_csv(self) -> bytes:
         """UTF-8 CSV with `COLUMNS`; no figure loses a digit."""
         text = io.StringIO(newline="")

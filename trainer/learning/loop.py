@@ -1,9 +1,14 @@
-"""The training loop: every draw follows from seed, epoch and batch: a resumed training equals an unbroken one."""
+"""The training loop: every draw follows from seed, epoch and batch.
+
+So a resumed training equals an unbroken one, on a CPU bit for bit. On a GPU sums come in any order, and the factor that
+"16-mixed" scales its gradients with begins anew.
+"""
 
 import contextlib
 import copy
 import math
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,19 +51,20 @@ def train(
         Every epoch, in order.
 
     Raises:
-        ConfigError: the loss is no longer finite, or the GPU has no room.
+        ConfigError: the loss is no longer finite, the recipe wants a GPU where there is none, or it has no room.
         DataError: the work folder belongs to another training, or is spoilt.
         ResultsError: the work folder cannot be written.
     """
-    fabric = Fabric(accelerator=recipe.accelerator, devices=1, precision=recipe.precision)
+    fabric = _fabric(recipe)
     _lay_out(model, torch.channels_last)
     best = None if stopping is None else copy.deepcopy(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    epochs = list(work.restore(model, best, optimizer))
-    if epochs:
-        reporter.say(f"going on after epoch {len(epochs)} of {recipe.epochs}")
-    course = _Course(fabric, model, optimizer, inputs, recipe)
     try:
+        course = _Course(fabric, model, optimizer, inputs, recipe)
+        # Only now: what is restored goes to where Fabric put the weights.
+        epochs = list(work.restore(model, best, optimizer))
+        if epochs:
+            reporter.say(f"going on after epoch {len(epochs)} of {recipe.epochs}")
         while len(epochs) < recipe.epochs and not _is_over(epochs, recipe.patience):
             with _one_core_left_free():
                 loss = course.epoch(len(epochs))
@@ -80,6 +86,17 @@ def train(
     _lay_out(model, torch.contiguous_format)
     model.eval()
     return tuple(epochs)
+
+
+def _fabric(recipe: Recipe) -> Fabric:
+    has_gpu = torch.cuda.is_available()
+    if recipe.accelerator == "gpu" and not has_gpu:
+        raise ConfigError("accelerator gpu: torch finds none here; name auto or cpu in the recipe")
+    on_gpu = has_gpu and recipe.accelerator != "cpu"
+    if recipe.precision == "16-mixed" and not on_gpu:
+        # Fabric would take bfloat16 and only warn.
+        raise ConfigError("precision 16-mixed: for a GPU, and this is a CPU; name bf16-mixed or 32-true in the recipe")
+    return Fabric(accelerator="cuda" if on_gpu else "cpu", devices=1, precision=recipe.precision)
 
 
 def _best(epochs: Sequence[Epoch]) -> int:
@@ -121,9 +138,7 @@ class _Course:
             self._optimizer.zero_grad()
             self._fabric.backward(loss)
             self._optimizer.step()
-            if not math.isfinite(value := loss.item()):
-                raise ConfigError(f"epoch {epoch + 1}: loss {value}, expected a finite one; lower learning_rate")
-            total += value * len(batch)
+            total += _finite(loss.item(), f"epoch {epoch + 1}: loss") * len(batch)
         return total / count
 
     def loss_of(self, inputs: Inputs) -> float:
@@ -136,7 +151,7 @@ class _Course:
                 len(part) * self._loss(self._placed(part), target).item()
                 for part, target in zip(parts, targets, strict=True)
             ]
-        return sum(losses) / len(inputs.is_ctc)
+        return _finite(sum(losses) / len(inputs.is_ctc), "loss of stopping patients")
 
     def _loss(self, cells: Tensor, targets: Tensor) -> Tensor:
         logits, _ = self._model(cells)
@@ -146,10 +161,12 @@ class _Course:
     def _augmented(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Each batch with its cells as the network takes them; the next is made while one is learned from."""
         with ThreadPoolExecutor(1) as ahead:
-            coming = [ahead.submit(self._make, batch, epoch, 1 + number) for number, batch in enumerate(batches[:2])]
+            coming = deque(
+                ahead.submit(self._make, batch, epoch, 1 + number) for number, batch in enumerate(batches[:2])
+            )
             for number, batch in enumerate(batches):
-                cells = coming[number].result()
-                yield batch, cells
+                # Taken out: a future that is kept keeps its cells, in the end all of the epoch's.
+                yield batch, coming.popleft().result()
                 if number + 2 < len(batches):
                     coming.append(ahead.submit(self._make, batches[number + 2], epoch, 3 + number))
 
@@ -162,6 +179,12 @@ class _Course:
     def _placed(self, cells: Tensor) -> Tensor:
         """Convolutions are a quarter faster with the channels last."""
         return cells.to(self._fabric.device).contiguous(memory_format=torch.channels_last)
+
+
+def _finite(loss: float, named: str) -> float:
+    if not math.isfinite(loss):
+        raise ConfigError(f"{named} {loss}, expected a finite one; lower learning_rate")
+    return loss
 
 
 def _lay_out(model: CellNet, layout: torch.memory_format) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import pickle  # for the name of torch's exception alone; nothing is unpickled
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,20 @@ from trainer.recipe import RANDOM_START, Recipe
 
 _STEM = "conv1.weight"
 _HEAD = ("fc.weight", "fc.bias")
+_NO_STATE_DICT = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
+"""What torch raises on a file that is none of its own. Its words, which advise to unpickle it anyway, are not told."""
+_EXPECTED = "expected a state dict: tensors by name; name another"
 _CONVOLUTION = re.compile(r"(.*\.)?(conv\d|downsample\.0)\.weight")
 
 
@@ -49,17 +64,23 @@ def read_start(recipe: Recipe) -> Start:
     tensors = _of_file(path) if path.is_file() else _of_torchvision(recipe)
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
+        # As bytes: numpy knows no bfloat16.
+        digest.update(name.encode() + tensors[name].flatten().view(torch.uint8).numpy().tobytes())
     return Start(recipe.start, digest.hexdigest(), tensors)
 
 
 def _of_file(path: Path) -> dict[str, Tensor]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise ConfigError(f"{path}: torch reads no state dict from it, weights only ({error}); name another") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ConfigError(f"{path}: holds {type(found).__name__}, expected a state dict of tensors")
+    except _NO_STATE_DICT as error:
+        raise ConfigError(
+            f"{path}: torch reads no state dict from it, weights only ({type(error).__name__}); name another"
+        ) from error
+    if not isinstance(found, dict) or not found:
+        raise ConfigError(f"{path}: holds {found if found == {} else type(found).__name__}, {_EXPECTED}")
+    for name, tensor in found.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise ConfigError(f"{path}: holds {type(tensor).__name__} under {name!r}, {_EXPECTED}")
     return found
 
 
@@ -84,11 +105,12 @@ def _of_torchvision(recipe: Recipe) -> dict[str, Tensor]:
 def apply_start(model: CellNet, start: Start, recipe: Recipe) -> tuple[str, ...]:
     """Put the weights that fit into `model`, and tell what was loaded, adapted and left at random.
 
-    The stem takes our channels: the mean over its three colours, repeated, times 3 / C, so that a cell
-    that shows the same in all channels gives what a grey picture gave.
+    The stem takes our channels: the mean over its own K, three colours in torchvision, repeated, times K / C, so that a
+    cell that shows the same in all channels gives what a grey picture gave.
 
     Raises:
-        ConfigError: nothing fits, or a tensor of another shape: these are weights of another network.
+        ConfigError: nothing fits, a tensor of another shape, so that these are weights of another network, or weights
+            that are not finite.
     """
     if not start.tensors:
         return ("start: random",)
@@ -97,23 +119,24 @@ def apply_start(model: CellNet, start: Start, recipe: Recipe) -> tuple[str, ...]
     if recipe.norm == "group":
         # Batch norm's scale and shift mean nothing to a group norm, though their shapes agree.
         offered = {name: tensor for name, tensor in offered.items() if _CONVOLUTION.fullmatch(name)}
-    if _STEM in offered:
+    colours = offered[_STEM].shape[1] if _STEM in offered and offered[_STEM].ndim == 4 else 0
+    if colours:
         offered[_STEM] = _adapted(offered[_STEM], own[_STEM].shape[1])
-    _check_shapes(start, offered, own)
+    _check_offered(start, offered, own)
     model.load_state_dict(offered, strict=False)
     drawn = sorted({name.split(".")[0] for name, _ in model.named_parameters() if name not in offered})
     return (
         f"start: {start.source}, {len(offered)} tensors loaded, {len(start.tensors) - len(offered)} not used",
-        f"start: {_STEM} adapted from 3 to {own[_STEM].shape[1]} channels",
+        f"start: {_STEM} adapted from {colours} to {own[_STEM].shape[1]} channels",
         f"start: drawn at random or fresh: {', '.join(drawn)}",
     )
 
 
 def _adapted(stem: Tensor, channels: int) -> Tensor:
-    return stem.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (stem.shape[1] / channels)
+    return stem.float().mean(1, keepdim=True).repeat(1, channels, 1, 1) * (stem.shape[1] / channels)
 
 
-def _check_shapes(start: Start, offered: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+def _check_offered(start: Start, offered: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     wrong = [
         f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
         for name, tensor in offered.items()
@@ -122,6 +145,8 @@ def _check_shapes(start: Start, offered: Mapping[str, Tensor], own: Mapping[str,
     if wrong or _STEM not in offered:
         fault = "; ".join(wrong[:3]) or f"{_STEM} is missing"
         raise ConfigError(f"start {start.source}: {fault}; name weights of the recipe's architecture")
+    if spoilt := [name for name, tensor in offered.items() if not bool(torch.isfinite(tensor).all())]:
+        raise ConfigError(f"start {start.source}: {spoilt[0]} holds values that are not finite; name other weights")
 
 
 def unfold_norms(model: CellNet, start: Start, cells: Tensor) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """The work folder: what a killed training needs to go on as if nothing had happened. Gone when it has ended."""
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,6 +65,22 @@ class WorkFolder:
         except OSError as error:
             raise ResultsError(f"{folder}: cannot be made ({error.strerror}); name another --out") from error
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder as its sole writer; one in which nothing was kept goes again.
+
+        Raises:
+            ResultsHeldError: another process holds it.
+            ResultsError: it cannot be locked.
+        """
+        with durable.sole_writer(self.folder):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    # Refused where something lies in it.
+                    self.folder.rmdir()
+
     def restore(self, model: nn.Module, best: nn.Module | None, optimizer: torch.optim.Optimizer) -> tuple[Epoch, ...]:
         """Put the models and the optimizer back where they were, and tell of the epochs done; none: nothing to restore.
 
@@ -84,7 +101,13 @@ class WorkFolder:
             if hashlib.sha256(content).hexdigest() != state.sha256:
                 raise DataError(f"{self.folder / state.tensors}: changed since it was written; {self._way_out()}")
             _load(load(content), model, best, optimizer)
-        except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = "".join(f"{part}: " for part in fault["loc"])
+            raise DataError(
+                f"{path}: not as this version writes it ({where}{fault['msg']}); {self._way_out()}"
+            ) from error
+        except (OSError, SafetensorError, RuntimeError) as error:
             raise DataError(f"{self.folder}: cannot be gone on with ({error}); {self._way_out()}") from error
         return state.epochs
 

@@ -19,6 +19,7 @@ from trainer.table import Arm, Table
 SHOWN = {
     "f1_ctc": "F1 of CTC",
     "average_precision": "average precision",
+    "average_precision_per_fold": "average precision per fold",
     "f1_at_half": "F1 of CTC at even odds",
 }
 """`trainer.evaluation.figures.NAMES` that the report holds, with what people read."""
@@ -103,6 +104,7 @@ def _layout(ablation: Ablation) -> str:
         f"network that never saw its patient: {folds.folds} folds, {folds.seeds} seeds; learned from {learned}. "
         "Means over the seeds, [95 % bootstrap interval over patients], sd over the seeds. F1 of CTC: the cut is "
         "chosen on validation patients, beyond those learned from; at even odds it needs none of their labels. "
+        "Average precision ranks the scores of all folds together, or those of each fold's network alone (mean). "
         "Differences are of the same resampled patients and the same seeds."
     )
 

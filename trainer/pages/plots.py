@@ -64,18 +64,18 @@ def reliability(evidence: CalibrationEvidence) -> bytes:
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = [one for one in evidence.bins if one.cells > 0]
     expected = [one.expected / one.cells for one in filled]
-    found = np.array([one.ctcs / one.cells for one in filled])
-    spread = [1.96 * np.sqrt(share * (1 - share) / one.cells) for share, one in zip(found, filled, strict=True)]
+    found = [one.ctcs / one.cells for one in filled]
+    spread = np.array([_wilson(share, one.cells) for share, one in zip(found, filled, strict=True)]).T
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="p_ctc is the share")
     axes.errorbar(
         expected,
         found,
-        yerr=spread,
+        yerr=spread if filled else None,
         color=BLUE,
         marker="o",
         linewidth=1.6,
         capsize=3,
-        label="out of fold, 95 % interval over cells",
+        label="out of fold, 95 % Wilson interval over cells",
     )
     axes.set(ylabel="share of CTCs", xlim=(0, 1), ylim=(-0.03, 1.03))
     axes.legend(loc="upper left")
@@ -124,6 +124,18 @@ def _losses(results: Sequence[FoldResult]) -> list[tuple[str, str, list[list[flo
     watched = [[epoch.stopping_loss for epoch in one.epochs if epoch.stopping_loss is not None] for one in results]
     curves = [("cells trained on, augmented", BLUE, learned)]
     return curves + ([("cells of stopping patients", ORANGE, watched)] if all(watched) else [])
+
+
+def _wilson(share: float, cells: float) -> tuple[float, float]:
+    """How far the 95 % interval of a share found among `cells` reaches down and up; also of 0 and 1, where it is wide.
+
+    Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat. Assoc. 22:209 (1927).
+    """
+    z2 = 1.96**2
+    centre = (share + z2 / (2 * cells)) / (1 + z2 / cells)
+    half = (z2 * share * (1 - share) / cells + z2**2 / (4 * cells**2)) ** 0.5 / (1 + z2 / cells)
+    # Rounding alone brings a bound past the share where it is 0 or 1.
+    return max(share - centre + half, 0.0), max(centre + half - share, 0.0)
 
 
 def _bar(axes: Axes, low: float, high: float, cells: float) -> None:

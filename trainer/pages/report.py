@@ -12,9 +12,9 @@ from trainer.evaluation.calibration_evidence import CalibrationEvidence
 from trainer.evaluation.figures import VERDICTS, Asked, Figure, RunRow, confusion, per_run
 from trainer.evaluation.fold_result import FoldResult
 from trainer.evaluation.out_of_fold import OutOfFold
+from trainer.pages.caveats import what_figures_rest_on, what_recall_rests_on
 from trainer.recipe import Recipe
 
-FEW_PATIENTS = 20
 _NAMED_PATIENTS = 3
 
 
@@ -50,10 +50,11 @@ def write_report(found: Findings, dataset: Dataset, sections: Mapping[str, str])
         sections: more of them, Markdown by heading: the data, the shortcut audit.
     """
     parts = [f"# Evaluation of {found.recipe.name}", *([found.recipe.notice] if found.recipe.notice else [])]
-    parts += [_how(found), "## Figures", _figures(found), *_warnings(found)]
+    runs = per_run(found.table, found.asked)
+    parts += [_how(found), "## Figures", _figures(found), *_caveats(found, runs, dataset)]
     parts += ["![Precision and recall](precision_recall.png)", "## Verdicts", _confusion(found.table)]
     parts += ["![Confusion](confusion.png)", "![Worst errors](worst_errors.png)"]
-    parts += ["## Runs", _runs(per_run(found.table, found.asked), found.asked)]
+    parts += ["## Runs", _runs(runs, found.asked), *_assumed(found.calibration)]
     parts += ["## Calibration", *_calibration(found.calibration)]
     parts += ["## What was chosen in each fold, on its validation patients", _chosen(found.results)]
     parts += ["![Training curves](training_curves.png)", "## Cells that cannot be evaluated", _left_out(dataset)]
@@ -91,7 +92,8 @@ def titles(asked: Asked) -> dict[str, str]:
         "f1_at_half": "F1 of CTC at even odds, no threshold chosen",
         "precision_at_prevalence": f"precision of verdict CTC where {asked.prevalence:g} of the cells are CTCs",
         "recall_in_top": f"recall at {asked.top} candidates per run, mean over runs with CTCs",
-        "average_precision": "average precision",
+        "average_precision_per_fold": "average precision, mean over the folds of each network's own",
+        "average_precision": "average precision, scores of all folds in one ranking",
         "roc_auc": "area under the ROC curve",
     } | {
         f"sensitivity_at_specificity_{one}": f"sensitivity at specificity {one}, read off the ROC curve"
@@ -111,25 +113,17 @@ def _figures(found: Findings) -> str:
     return _table(("figure", "mean of the seeds", "95 % interval", "sd of the seeds"), rows) + f"\n\n{intervals}"
 
 
-def _warnings(found: Findings) -> list[str]:
-    patients = len(np.unique(found.table.patient))
-    said = []
-    if patients < FEW_PATIENTS:
-        said.append(f"Only {patients} patients: intervals over fewer than {FEW_PATIENTS} are too narrow: be less sure.")
-    missing = max(one.undefined for one in found.figures)
-    if missing:
-        said.append(f"Up to {missing} resamples of a figure had none, for want of a class or of a call; left out.")
-    table = found.table
-    wrong = np.count_nonzero(~table.is_ctc & (table.verdict == VERDICTS[0])) / len(table.seeds)
-    leukocytes = np.count_nonzero(~table.is_ctc) / len(table.seeds)
-    said.append(f"The precision rests on {wrong:.1f} of {leukocytes:.0f} leukocytes called CTC.")
-    if wrong == 0:
-        said.append(
-            f"None is not never: up to {3 / leukocytes:.2g} of them may be, at 95 % confidence (rule of three)."
-        )
-    if leukocytes < 1000:
-        said.append(f"Specificity 0.999 cannot be told from 1 with {leukocytes:.0f} leukocytes.")
-    return [" ".join(said)]
+def _caveats(found: Findings, runs: Sequence[RunRow], dataset: Dataset) -> tuple[str, str]:
+    return what_figures_rest_on(found.table, found.figures), what_recall_rests_on(runs, dataset.unlabelled, found.asked)
+
+
+def _assumed(evidence: CalibrationEvidence | None) -> list[str]:
+    if evidence is None or evidence.moved_from is None:
+        return []
+    return [
+        f"p_ctc assumes that {evidence.moved_from:g} of the cells are CTCs: hold its sums against the CTCs of a run "
+        "only where that is so."
+    ]
 
 
 def _confusion(table: OutOfFold) -> str:

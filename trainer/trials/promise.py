@@ -38,6 +38,9 @@ ALPHAS = (0.05, 0.1, 0.2)
 SIZES = (9, 19, 49, 99)
 GROUPS = 10
 
+_FOUND = PatientScores(np.zeros(1, np.float32), not_evaluable=0)
+"""A patient of whom nothing is missed: if so many such lay no cut, then so many of any kind do."""
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -181,7 +184,7 @@ def line_of(checkpoint: str, pool: Pool, alpha: float, n: int, splits: int) -> L
     Raises:
         ConfigError: the pool has too few patients to hold some out.
     """
-    if promised_cut([pool.patients[0]] * n, alpha).cut is None:
+    if promised_cut([_FOUND] * n, alpha).cut is None:
         return Line(checkpoint, alpha, n)
     everyone = np.arange(len(pool.patients))
     whole = split(pool, everyone, alpha, n, splits)

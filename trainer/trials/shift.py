@@ -6,6 +6,7 @@ start from the same weights, which a frozen norm needs. The figure is average pr
 instrument: it needs no cut, which each instrument might want elsewhere.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -26,9 +27,9 @@ from edge_ctc.errors import ResultsError
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.simulate import Layout, write_run
 from edge_ctc.truth import read_truth
-from trainer.cells.dataset import Dataset, Wanted, read_dataset
+from trainer.cells.dataset import Dataset, LabelledCell, Wanted, read_dataset
 from trainer.cells.labels import Label
-from trainer.learning.start import read_start
+from trainer.learning.start import Start, read_start
 from trainer.learning.training import Parts, scores, train_network
 from trainer.learning.work_folder import WorkFolder
 from trainer.progress import ConsoleReporter, Reporter
@@ -105,6 +106,7 @@ def shift(  # noqa: PLR0913, PLR0917 - one for each option of the command line
     """Train on instrument A, score on A and on instruments B, and write table.md."""
     sizes = Sizes(train, test, cells, ctcs, epochs, seeds)
     out, start = Path(os.path.abspath(out)), Path(os.path.abspath(start))
+    _refuse_other_patients(out, sizes)
     arms = [Arm(norm, is_augmented, seed) for seed in range(seeds) for norm in NORMS for is_augmented in (False, True)]
     with ConsoleReporter() as reporter:
         _simulate(out, sizes, reporter)
@@ -117,6 +119,16 @@ def shift(  # noqa: PLR0913, PLR0917 - one for each option of the command line
     table = markdown(found)
     write_bytes(out / "table.md", table.encode())
     typer.echo(table)
+
+
+def _refuse_other_patients(out: Path, sizes: Sizes) -> None:
+    """The numbers decide every patient's seed: runs of other numbers would put one patient on both sides."""
+    kept, patients = out / "patients.json", [sizes.train, sizes.test, sizes.cells, sizes.ctcs]
+    if not kept.exists():
+        (out / "parts").mkdir(parents=True, exist_ok=True)
+        write_bytes(kept, json.dumps(patients).encode())
+    elif json.loads(kept.read_bytes()) != patients:
+        raise ResultsError(f"{out}: begun with other numbers of patients or cells; name another --out")
 
 
 def _run(instrument: int, part: str, index: int) -> str:
@@ -148,27 +160,32 @@ def precisions(arm: Arm, start: Path, sizes: Sizes, out: Path) -> list[float]:
     torch.set_num_threads(1)
     recipe = arm.recipe(start, sizes.epochs)
     kept = out / "parts" / f"{arm.norm}-{int(arm.is_augmented)}-{arm.seed}.json"
-    facts = [recipe.model_dump(mode="json"), sizes.train, sizes.test, sizes.cells, sizes.ctcs]
+    weights = read_start(recipe)
+    facts = [recipe.model_dump(mode="json"), weights.sha256, sizes.train, sizes.test, sizes.cells, sizes.ctcs]
+    fingerprint = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     if kept.exists():
         found = json.loads(kept.read_bytes())
-        if found["facts"] != json.loads(json.dumps(facts)):
+        if found["fingerprint"] != fingerprint:
             raise ResultsError(f"{kept}: of another experiment; name another --out")
         return list(found["precisions"])
-    result = _trained_and_scored(recipe, sizes, out, kept)
-    write_bytes(kept, json.dumps({"facts": facts, "precisions": result}).encode())
+    with ConsoleReporter() as reporter:
+        dataset = _dataset(out, sizes, recipe, reporter)
+        work = WorkFolder(kept.with_suffix(".work"), fingerprint)
+        with work.held():
+            result = _trained_and_scored(recipe, weights, dataset, work, reporter)
+            write_bytes(kept, json.dumps({"fingerprint": fingerprint, "precisions": result}).encode())
+    work.remove()
     return result
 
 
-def _trained_and_scored(recipe: Recipe, sizes: Sizes, out: Path, kept: Path) -> list[float]:
-    with ConsoleReporter() as reporter:
-        dataset = _dataset(out, sizes, recipe, reporter)
-        by_part: dict[tuple[int, str], list[Any]] = {}
-        for cell in dataset.cells:
-            _, instrument, part, _ = cell.label.run_id.split("-")
-            by_part.setdefault((int(instrument), part), []).append(cell)
-        work = WorkFolder(kept.with_suffix(".work"), "0" * 64)
-        trained = train_network(Parts(by_part[HOME, "train"]), dataset, recipe, read_start(recipe), work, reporter)
-    work.remove()
+def _trained_and_scored(
+    recipe: Recipe, start: Start, dataset: Dataset, work: WorkFolder, reporter: Reporter
+) -> list[float]:
+    by_part: dict[tuple[int, str], list[LabelledCell]] = {}
+    for cell in dataset.cells:
+        _, instrument, part, _ = cell.label.run_id.split("-")
+        by_part.setdefault((int(instrument), part), []).append(cell)
+    trained = train_network(Parts(by_part[HOME, "train"]), dataset, recipe, start, work, reporter)
     return [
         float(average_precision_score([cell.label.is_ctc for cell in cells], scores(trained, cells)))
         for cells in (by_part[place, "test"] for place in _PLACES)
