@@ -27,7 +27,7 @@ _FRAME_SHARE = 32
 
 _SIGMAS = 5.0
 """By how many of the background's own a gradient must exceed it: pure noise does at one pixel in 270,000, as
-exp(-5^2 / 2). 3 to 6 were tried against simulated cells of known size: 5 ranks them best (docs/results.md)."""
+exp(-5^2 / 2). 3 to 6 were tried against simulated cells of known size: 5 ranks them best; how well, docs/results.md."""
 
 _QUANTISATION = 12**-0.5
 """The sd in counts that rounding alone gives: without it one odd pixel in a flat 8-bit background would be a cell."""
