@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import pytest
 from edge_ctc.durable import sole_writer
 from edge_ctc.errors import ConfigError, DataError, EngineError, InputMissingError, ResultsHeldError
 from edge_ctc.exports.profile import load_profile
+from tests.listener import Listener
 from trainer.ablate import OUT_OF_FOLD, ArmLines, Order, ablate
 from trainer.cells.folds import Folds
 from trainer.evaluation.figures import Asked, Figure, differences, figures_of
@@ -36,19 +37,6 @@ STILL = RECIPE.model_copy(update={"augmentation": Augmentation(shift_px=0, gain_
 ENDLESS = RECIPE.model_copy(update={"epochs": 10_000})
 TABLE = Table("tiny cells", Folds(2, 1), "still", (Arm("still", STILL), Arm("moved", RECIPE)))
 ASKED = Asked(prevalence=0.01, top=20)
-
-
-@dataclass
-class Listener:
-    """A `Reporter` that keeps what it hears."""
-
-    heard: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        self.heard.append(text)
-
-    def advanced(self, what: str, done: int, total: int, note: str = "") -> None:
-        self.heard.append(f"{what} {done}/{total} {note}")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import errno
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from edge_ctc.exports.profile import load_profile
 from edge_ctc.parity import replay
 from edge_ctc.simulate import Layout, write_run
 from edge_ctc.truth import read_truth
+from tests.listener import KilledError, Listener
 from trainer.__main__ import PROG, app
 from trainer.cells import dataset as data
 from trainer.cells.labels import Label
@@ -38,26 +39,6 @@ width = 8
 epochs = 3
 batch_size = 8
 """
-
-
-class KilledError(Exception):
-    """Stands for a kill between two epochs."""
-
-
-@dataclass
-class Listener:
-    """A `Reporter` that keeps what it hears, and may end the training after an epoch."""
-
-    killed_after: int = 0
-    heard: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        self.heard.append(text)
-
-    def advanced(self, what: str, done: int, total: int, note: str = "") -> None:
-        self.heard.append(f"{what} {done}/{total} {note}")
-        if what == "epoch" and done == self.killed_after:
-            raise KilledError
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The training loop: repeatable, resumable, stopped by patients of its own, and honest about a GPU without room."""
 
 import weakref
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from edge_ctc.errors import ConfigError
+from tests.listener import KilledError, Listener
 from trainer.learning import loop
 from trainer.learning.inputs import Inputs
 from trainer.learning.loop import train
@@ -21,26 +21,6 @@ from trainer.recipe import Recipe
 
 FINGERPRINT = "a" * 64
 SIDE = 16
-
-
-class KilledError(Exception):
-    """Stands for a kill between two epochs."""
-
-
-@dataclass
-class Listener:
-    """A `Reporter` that keeps what it hears, and may end the training after an epoch."""
-
-    killed_after: int = 0
-    heard: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        self.heard.append(text)
-
-    def advanced(self, what: str, done: int, total: int, note: str = "") -> None:
-        self.heard.append(f"{what} {done}/{total} {note}")
-        if done == self.killed_after:
-            raise KilledError
 
 
 def recipe(**changes: Any) -> Recipe:

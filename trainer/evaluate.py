@@ -16,6 +16,7 @@ from edge_ctc.errors import ResultsError
 from trainer.cells.dataset import Dataset
 from trainer.cells.folds import Folds
 from trainer.cells.identity import dataset_sha256
+from trainer.cells.selection import truth_of
 from trainer.evaluation.audit import audit, audit_markdown
 from trainer.evaluation.calibration_evidence import calibration_evidence
 from trainer.evaluation.crossval import PARTS, cross_validate, read_results
@@ -91,7 +92,7 @@ def _shortcuts(table: OutOfFold, dataset: Dataset) -> str:
     logits = dict(zip(named, one.logit.tolist(), strict=True))
     scored = [(cell, logits.get((cell.label.run_id, cell.label.cell_id), math.nan)) for cell in dataset.cells]
     kept = [(cell, logit) for cell, logit in scored if not math.isnan(logit)]
-    is_ctc = np.array([cell.label.is_ctc for cell, _ in kept], np.bool_)
+    is_ctc = truth_of([cell for cell, _ in kept])
     if is_ctc.all() or not is_ctc.any():
         return "None: cells of one class alone have scores."
     looks = measure_each([cell.counts for cell, _ in kept], dataset.bits)

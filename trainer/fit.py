@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import torch
 
@@ -20,7 +19,8 @@ from edge_ctc.exports.profile import LoadedProfile
 from trainer.cells.dataset import Dataset, LabelledCell, Wanted, read_dataset
 from trainer.cells.fingerprint import DataReport, describe, fingerprint
 from trainer.cells.identity import dataset_sha256
-from trainer.cells.labels import Label, read_labels
+from trainer.cells.labels import read_labels
+from trainer.cells.selection import cells_of, left_out_of, truth_of
 from trainer.cells.split import Split, make_split, with_stopping
 from trainer.checkpoint.folder import hashes, publish, refuse_existing
 from trainer.checkpoint.reference_cells import reference_npz
@@ -64,15 +64,10 @@ class _Material:
     report: DataReport
     split: Split
     start: Start
+    data_sha256: str
 
-    def cells(self, patients: Sequence[str]) -> list[LabelledCell]:
-        members = set(patients)
-        return [cell for cell in self.dataset.cells if cell.label.patient in members]
-
-    def left_out(self, patients: Sequence[str]) -> list[Label]:
-        """Labelled cells of `patients` that cannot be evaluated."""
-        members = set(patients)
-        return [cell.label for cell in self.dataset.left_out if cell.label.patient in members]
+    def cells(self, patients: Sequence[str]) -> tuple[LabelledCell, ...]:
+        return cells_of(self.dataset.cells, patients)
 
 
 def fit(order: Order, reporter: Reporter) -> Description:
@@ -121,7 +116,7 @@ def _material(order: Order, reporter: Reporter) -> _Material:
     reporter.say(f"training on patients {', '.join(split.train)}; validating on {', '.join(split.validation)}")
     if split.stopping:
         reporter.say(f"stopping by patients {', '.join(split.stopping)}")
-    return _Material(recipe, dataset, report, split, start)
+    return _Material(recipe, dataset, report, split, start, dataset_sha256(dataset))
 
 
 def described_dataset(order: Order, reporter: Reporter) -> tuple[Dataset, DataReport]:
@@ -144,7 +139,7 @@ def described_dataset(order: Order, reporter: Reporter) -> tuple[Dataset, DataRe
 
 def _fingerprint(material: _Material) -> str:
     """sha256 of all that decides the weights: recipe, start, cells, torch."""
-    facts = [material.recipe.model_dump(), material.start.sha256, dataset_sha256(material.dataset), torch.__version__]
+    facts = [material.recipe.model_dump(), material.start.sha256, material.data_sha256, torch.__version__]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -158,7 +153,7 @@ def _training(material: _Material, trained: Trained, exported: Exported, seconds
         "cells": {part: class_counts(material.cells(patients)) for part, patients in parts},
         "patients": {one.patient: {"CTC": one.ctc, "LEUKOCYTE": one.leukocyte} for one in material.report.patients},
         "data": material.report.cell_lines,
-        "data_sha256": dataset_sha256(dataset),
+        "data_sha256": material.data_sha256,
         "left_out": [
             {"run_id": cell.label.run_id, "cell_id": cell.label.cell_id, "problem": cell.problem}
             for cell in dataset.left_out
@@ -188,10 +183,10 @@ def _checkpoint(
     """checkpoint.json and the contents of the other files."""
     held_out = material.cells(material.split.validation)
     logits = exported.scores.logits
-    rule = rule_from(held_out, logits, material.left_out(material.split.validation), material.recipe)
+    rule = rule_from(held_out, logits, left_out_of(material.dataset, material.split.validation), material.recipe)
     if rule.why_no_promise:
         reporter.say(f"no miss rate is promised: {rule.why_no_promise}")
-    truth = np.array([cell.label.is_ctc for cell in held_out], np.bool_)
+    truth = truth_of(held_out)
     draft = Description(
         schema_version=1,
         name=material.recipe.name,

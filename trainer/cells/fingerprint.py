@@ -21,6 +21,7 @@ from edge_ctc.errors import DataError
 from trainer.cells.dataset import Dataset, LabelledCell
 from trainer.cells.labels import CLASSES, Conflict, Label
 from trainer.cells.same_cells import identical, near_identical
+from trainer.cells.selection import truth_of
 
 _DIGITS = 5
 """Significant; no measure of a cell is better known, and checkpoint.json stays readable."""
@@ -117,7 +118,7 @@ def describe(dataset: Dataset, conflicts: Sequence[Conflict]) -> DataReport:
     near = [NearIdentical(labels[kept[pair.first]], labels[kept[pair.second]], pair.correlation) for pair in pairs]
     return DataReport(
         patients=_patients(labels),
-        intensity=_intensity(looks, _is_ctc(dataset.cells), dataset.channels),
+        intensity=_intensity(looks, truth_of(dataset.cells), dataset.channels),
         sizes=tuple(Counter((cell.shape[1], cell.shape[2]) for cell in counts).most_common()),
         conflicts=tuple(conflicts),
         identical=tuple(tuple(labels[place] for place in group) for group in groups),
@@ -158,7 +159,7 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
         DataError: a class has no cell.
     """
     looks = measure_each([cell.counts for cell in dataset.cells], dataset.bits)
-    is_ctc = _is_ctc(dataset.cells)
+    is_ctc = truth_of(dataset.cells)
     sides = [side for cell in dataset.cells for side in cell.counts.shape[1:]]
     return Fingerprint(
         patients=len({cell.label.patient for cell in dataset.cells}),
@@ -166,10 +167,6 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
         leukocyte=_class_fingerprint(looks, ~is_ctc, dataset.channels),
         ctc=_class_fingerprint(looks, is_ctc, dataset.channels),
     )
-
-
-def _is_ctc(cells: Sequence[LabelledCell]) -> NDArray[np.bool_]:
-    return np.array([cell.label.is_ctc for cell in cells], np.bool_)
 
 
 def _class_fingerprint(looks: Appearances, members: NDArray[np.bool_], channels: Sequence[str]) -> ClassFingerprint:

@@ -1,7 +1,7 @@
 """Cross-validation by patient: who is held out in each fold, and which cells of the others play which part."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from edge_ctc.errors import ConfigError, DataError
 from trainer.cells.dataset import LabelledCell
 from trainer.cells.labels import Label
+from trainer.cells.selection import cells_of
 from trainer.cells.split import check_known, dealt, has_both, having, make_split, with_stopping, without
 from trainer.recipe import Recipe, SplitRecipe
 
@@ -129,23 +130,18 @@ def fold_cells(
     outside = set(held_out)
     left = [cell for cell in cells if cell.label.patient not in outside]
     split = make_split(left, recipe.split, recipe.seed)
-    learned = _of(left, split.train)
+    learned = cells_of(left, split.train)
     if sample is not None:
         learned = _sampled(learned, sample, np.random.default_rng(recipe.seed))
         split = replace(split, train=tuple(sorted({cell.label.patient for cell in learned})))
     if recipe.patience is not None:
         split = with_stopping(split, learned, recipe.split, recipe.seed)
     return FoldCells(
-        train=_of(learned, split.train),
-        stopping=_of(learned, split.stopping),
-        validation=_of(left, split.validation),
-        held_out=_of(cells, held_out),
+        train=cells_of(learned, split.train),
+        stopping=cells_of(learned, split.stopping),
+        validation=cells_of(left, split.validation),
+        held_out=cells_of(cells, held_out),
     )
-
-
-def _of(cells: Sequence[LabelledCell], patients: Iterable[str]) -> tuple[LabelledCell, ...]:
-    members = set(patients)
-    return tuple(cell for cell in cells if cell.label.patient in members)
 
 
 def _sampled(cells: Sequence[LabelledCell], sample: Sample, draw: np.random.Generator) -> tuple[LabelledCell, ...]:

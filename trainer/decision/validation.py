@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from trainer.cells.dataset import LabelledCell
 from trainer.cells.labels import Label
+from trainer.cells.selection import truth_of
 from trainer.decision.measure import DecisionRule, Scored, decision_rule_of
 from trainer.decision.promise import patients_with_ctcs
 from trainer.recipe import Recipe
@@ -23,7 +24,7 @@ def rule_from(
         left_out: theirs that cannot: a CTC among them is missed at every cut.
         recipe: says prevalence, alpha and review_top.
     """
-    truth = np.array([cell.label.is_ctc for cell in cells], np.bool_)
+    truth = truth_of(cells)
     everyone = [*(cell.label for cell in cells), *left_out]
     with_ctcs = patients_with_ctcs(
         [label.patient for label in everyone],

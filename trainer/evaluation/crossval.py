@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from edge_ctc import durable
 from edge_ctc.decision import NOT_EVALUABLE, Decision, cuts_in_run, decide
-from edge_ctc.errors import DataError, EngineError, ResultsError
+from edge_ctc.errors import DataError, EngineError
 from trainer.cells.dataset import Dataset, LabelledCell
 from trainer.cells.folds import FoldCells, Folds, Sample, fold_cells, held_out_folds
 from trainer.cells.identity import dataset_sha256
 from trainer.cells.labels import CLASSES, Label
+from trainer.cells.selection import left_out_of, truth_of
 from trainer.decision.measure import DecisionRule
 from trainer.decision.validation import rule_from
 from trainer.evaluation.fold_result import FoldResult, read_result, write_result
@@ -25,6 +26,7 @@ from trainer.evaluation.out_of_fold import OutOfFold
 from trainer.learning.start import Start, read_start
 from trainer.learning.training import Parts, Trained, scores, train_network
 from trainer.learning.work_folder import WorkFolder
+from trainer.out_folder import make_folder
 from trainer.progress import Reporter
 from trainer.recipe import Recipe
 
@@ -45,11 +47,6 @@ class _Experiment:
 
     def labels(self) -> list[Label]:
         return [cell.label for cell in self.dataset.cells] + [one.label for one in self.dataset.left_out]
-
-    def left_out(self, patients: Sequence[str]) -> list[Label]:
-        """The cells of `patients` that cannot be evaluated."""
-        members = set(patients)
-        return [one.label for one in self.dataset.left_out if one.label.patient in members]
 
     def cells(self, seed: int, held_out: Sequence[str], where: str) -> FoldCells:
         """The cells of the fold `where`; a DataError names it."""
@@ -97,7 +94,7 @@ def cross_validate(dataset: Dataset, recipe: Recipe, folds: Folds, out: Path, re
     for seed, fold in _places(folds):
         if not experiment.path(seed, fold).exists():
             experiment.cells(seed, held_out[seed][fold], f"seed {seed}, fold {fold}")
-    _make(experiment.parts)
+    make_folder(experiment.parts)
     with durable.sole_writer(experiment.parts):
         done = {place: part for place in _places(folds) if (part := _finished(experiment, *place)) is not None}
         for number, (seed, fold) in enumerate(_places(folds), 1):
@@ -130,13 +127,6 @@ def _fingerprint(dataset: Dataset, recipe: Recipe, folds: Folds, start: Start) -
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{folder}: cannot be made ({error.strerror}); name another --out") from error
-
-
 def _finished(experiment: _Experiment, seed: int, fold: int) -> FoldResult | None:
     path = experiment.path(seed, fold)
     durable.mend(path)
@@ -161,11 +151,11 @@ def _new(experiment: _Experiment, seed: int, fold: int, held_out: Sequence[str],
     work = WorkFolder(path.with_suffix(_WORK), own)
     parts = Parts(cells.train, cells.stopping)
     trained = train_network(parts, experiment.dataset, recipe, experiment.start, work, reporter)
-    left_out = experiment.left_out([cell.label.patient for cell in cells.validation])
+    left_out = left_out_of(experiment.dataset, [cell.label.patient for cell in cells.validation])
     rule = rule_from(cells.validation, _finite(trained, cells.validation), left_out, recipe)
-    share = float(_truth(cells.train).mean())
+    share = float(truth_of(cells.train).mean())
     decided = _decided(trained, cells.held_out, rule)
-    unscored = [(label, None, NOT_EVALUABLE) for label in experiment.left_out(held_out)]
+    unscored = [(label, None, NOT_EVALUABLE) for label in left_out_of(experiment.dataset, held_out)]
     result = FoldResult(
         schema_version=1,
         fingerprint=experiment.fingerprint,
@@ -215,12 +205,8 @@ def _finite(trained: Trained, cells: Sequence[LabelledCell]) -> NDArray[np.float
     return logits
 
 
-def _truth(cells: Sequence[LabelledCell]) -> NDArray[np.bool_]:
-    return np.array([cell.label.is_ctc for cell in cells], np.bool_)
-
-
 def _counts(cells: FoldCells) -> dict[str, tuple[int, int]]:
-    parts = {field.name: _truth(getattr(cells, field.name)) for field in fields(cells)}
+    parts = {field.name: truth_of(getattr(cells, field.name)) for field in fields(cells)}
     return {name: (int(truth.sum()), int((~truth).sum())) for name, truth in parts.items()}
 
 

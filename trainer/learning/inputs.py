@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from edge_ctc.errors import ConfigError, DataError
 from edge_ctc.preprocess import ChannelInput, InputSpec, prepare
 from trainer.cells.dataset import Dataset, LabelledCell
+from trainer.cells.selection import truth_of
 from trainer.recipe import Recipe
 
 _RANGE_PERCENTILES = (0.1, 99.9)
@@ -115,7 +116,7 @@ def prepared(
         auxiliary=_prepared([cell.auxiliary for cell in cells], auxiliary)
         if auxiliary is not None
         else np.empty((len(cells), 0, *spec.shape[1:]), np.float32),
-        is_ctc=np.array([cell.label.is_ctc for cell in cells], np.bool_),
+        is_ctc=truth_of(cells),
         stains=stains,
     )
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from edge_ctc import durable
 from edge_ctc.description import Sha256
 from edge_ctc.durable import write_bytes
-from edge_ctc.errors import DataError, ResultsError
+from edge_ctc.errors import DataError
 from edge_ctc.toml_file import StrictModel
+from trainer.out_folder import make_folder
 
 _STATE = "state.json"
 _MODEL, _BEST, _OPTIMIZER = "model.", "best.", "optimizer."
@@ -60,10 +61,7 @@ class WorkFolder:
         """
         self.folder = folder
         self._fingerprint = fingerprint
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResultsError(f"{folder}: cannot be made ({error.strerror}); name another --out") from error
+        make_folder(folder)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure as Picture
 from matplotlib.ticker import MaxNLocator
 
 from edge_ctc.durable import write_bytes
-from edge_ctc.errors import ResultsError
 from trainer.evaluation.figures import Figure
+from trainer.out_folder import make_folder
 from trainer.pages.plots import BLUE, GREY, ORANGE, png
 from trainer.table import Arm, Table
 
@@ -72,10 +72,7 @@ def write_report(ablation: Ablation, out: Path) -> None:
     Raises:
         ResultsError: they cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{out}: cannot be made ({error.strerror}); name another --out") from error
+    make_folder(out)
     write_bytes(out / "table.png", picture(ablation))
     write_bytes(out / "table.json", json.dumps(_facts(ablation), indent=1, allow_nan=False).encode())
     write_bytes(out / "table.md", markdown(ablation).encode())

@@ -32,6 +32,7 @@ from trainer.cells.labels import Label
 from trainer.learning.start import Start, read_start
 from trainer.learning.training import Parts, scores, train_network
 from trainer.learning.work_folder import WorkFolder
+from trainer.out_folder import make_folder
 from trainer.progress import ConsoleReporter, Reporter
 from trainer.recipe import Augmentation, Recipe, built_in_recipe
 
@@ -125,7 +126,7 @@ def _refuse_other_patients(out: Path, sizes: Sizes) -> None:
     """The numbers decide every patient's seed: runs of other numbers would put one patient on both sides."""
     kept, patients = out / "patients.json", [sizes.train, sizes.test, sizes.cells, sizes.ctcs]
     if not kept.exists():
-        (out / "parts").mkdir(parents=True, exist_ok=True)
+        make_folder(out / "parts")
         write_bytes(kept, json.dumps(patients).encode())
     elif json.loads(kept.read_bytes()) != patients:
         raise ResultsError(f"{out}: begun with other numbers of patients or cells; name another --out")

@@ -19,12 +19,13 @@ from edge_ctc.checkpoint import Checkpoint, open_checkpoint, shipped_checkpoints
 from edge_ctc.decision import cuts_in_run, decide
 from edge_ctc.engine.opening import open_on_cpu
 from edge_ctc.engine.seam import Engine
-from edge_ctc.errors import ConfigError, ResultsError
+from edge_ctc.errors import ConfigError
 from edge_ctc.plan import REFERENCE_NAMES
 from edge_ctc.preprocess import prepare
 from edge_ctc.simulate import CHANNELS, SimulatedCell, simulate_cells
 from trainer.decision.measure import at_prevalence
 from trainer.evaluation.out_of_fold import OutOfFold
+from trainer.out_folder import make_folder
 from trainer.progress import Reporter
 from trainer.reference import INSTRUMENTS
 
@@ -86,7 +87,7 @@ def scored(cohort: Cohort, checkpoints: Sequence[Checkpoint], out: Path, reporte
         _refuse_seen(cohort, checkpoint)
     kept = [out / f"scores-{checkpoint.name}-{_digest(cohort, checkpoint)}.csv" for checkpoint in checkpoints]
     if not all(path.exists() for path in kept):
-        _make(out)
+        make_folder(out)
         for path, table in zip(kept, _simulated(cohort, checkpoints, reporter), strict=True):
             table.write(path)
     return tuple(OutOfFold.read(path) for path in kept)
@@ -104,13 +105,6 @@ def _refuse_seen(cohort: Cohort, checkpoint: Checkpoint) -> None:
 
 def _digest(cohort: Cohort, checkpoint: Checkpoint) -> str:
     return hashlib.sha256(repr((astuple(cohort), checkpoint.sha256, __version__)).encode()).hexdigest()[:12]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{folder}: cannot be made ({error.strerror}); name another --out") from error
 
 
 def _simulated(cohort: Cohort, checkpoints: Sequence[Checkpoint], reporter: Reporter) -> tuple[OutOfFold, ...]:
