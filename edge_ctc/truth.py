@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge_ctc.cells import Verdict
 from edge_ctc.errors import DataError, InputMissingError
-from edge_ctc.gallery import committed_calls
+from edge_ctc.gallery.candidates import committed_calls
 from edge_ctc.results.commit import ResultPlace
 
 

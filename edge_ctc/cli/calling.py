@@ -24,7 +24,7 @@ from edge_ctc.engine_choice import CPU, EngineChooser, EngineSetting
 from edge_ctc.errors import EdgeCtcError, RunError, RunMissingError
 from edge_ctc.exports.listing import absolute, find_runs
 from edge_ctc.exports.profile import LoadedProfile, load_profile
-from edge_ctc.gallery import draw_candidates
+from edge_ctc.gallery.candidates import draw_candidates
 from edge_ctc.models import OpenModels
 from edge_ctc.plan import Request, result_place
 from edge_ctc.results.manifest import Manifest

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from edge_ctc.console.lines import say
 from edge_ctc.exports.listing import display_name
-from edge_ctc.gallery import Gallery
+from edge_ctc.gallery.candidates import Gallery
 from edge_ctc.truth import Comparison
 
 

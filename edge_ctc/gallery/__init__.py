@@ -1,0 +1,1 @@
+"""What the physician sees of a called run."""
