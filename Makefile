@@ -19,12 +19,13 @@ $(DEMO)/.ready: pyproject.toml $(wildcard edge_ctc/*.py edge_ctc/*/*.py edge_ctc
 	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts .
 	touch $@
 
-demo: $(DEMO)/.ready ## simulate a run, call it, show the top candidates, compare with the truth (no torch, no GPU)
+demo: $(DEMO)/.ready ## simulate a run, call it, list the top candidates, compare with the truth, draw the gallery (no torch, no GPU)
 	rm -rf demo
 	mkdir demo
 	$(DEMO)/bin/edge-ctc simulate demo/run --cells 400 --ctcs 12 --seed 7
 	$(DEMO)/bin/edge-ctc classify-run demo/run
 	$(DEMO)/bin/edge-ctc candidates demo/run --top 12 --truth demo/run.truth.csv
+	$(DEMO)/bin/edge-ctc report demo/run
 
 $(TEST)/.ready: pyproject.toml constraints.txt
 	@echo "installing the trainer and the test tools into $(TEST), a few minutes"
@@ -42,15 +43,15 @@ stand-ins: $(TEST)/.ready ## what lets PyCUDA and TensorRT run without a GPU; tw
 	$(TEST)/bin/python -m tests.stand_ins
 
 test: lint stand-ins ## all checks and all tests, without root and without a GPU
-	$(TEST)/bin/python -m pytest -rs --numprocesses auto --dist loadfile --ignore tests/gpu
+	$(TEST)/bin/python -m pytest -rs --numprocesses auto --dist loadfile --ignore tests/gpu --ignore tests/browser
 	$(TEST)/bin/python -m pytest -rs tests/gpu # alone: they count what the whole process holds on the card
 
 search: stand-ins ## the property tests with examples that no run has tried
-	HYPOTHESIS_PROFILE=default $(TEST)/bin/python -m pytest -rs --numprocesses auto --dist loadfile --ignore tests/gpu
+	HYPOTHESIS_PROFILE=default $(TEST)/bin/python -m pytest -rs --numprocesses auto --dist loadfile --ignore tests/gpu --ignore tests/browser
 
-test-system: $(TEST)/.ready ## the daemon under real faults: needs root, installs what is missing with apt, fails where a tool lacks
+test-system: $(TEST)/.ready ## the daemon under real faults and the gallery in a real browser: needs root, installs what is missing with apt, fails where a tool lacks
 	$(TEST)/bin/python -m tests.system.tools
-	EDGE_CTC_SYSTEM=1 $(TEST)/bin/python -m pytest -rs --numprocesses 2 --dist loadfile tests/system
+	EDGE_CTC_SYSTEM=1 $(TEST)/bin/python -m pytest -rs --numprocesses 2 --dist loadfile tests/system tests/browser
 
 soak: $(TEST)/.ready ## hours of the same faults, and real SMB and NFS, for docs/soak.md; needs root
 	$(TEST)/bin/python -m tests.system.tools

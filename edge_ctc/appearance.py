@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from edge_ctc.cell_area import at, differences, filled, frame_places, median
 from edge_ctc.preprocess import Bits, Finite
+from edge_ctc.run_spread import RunSpread
 from edge_ctc.toml_file import StrictModel
 
 MEASURES = ("background", "noise", "brightness", "sharpness", "saturated")
@@ -21,9 +23,6 @@ MEASURES = ("background", "noise", "brightness", "sharpness", "saturated")
 
 QUANTILES = (0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99)
 """Of each measure, over the cells of one class."""
-
-_FRAME_SHARE = 32
-"""The frame that counts as background is a thirty-second of the smaller side wide, at least one pixel: 2 of 64."""
 
 _SIGMAS = 5.0
 """By how many of the background's own a gradient must exceed it: pure noise does at one pixel in 270,000, as
@@ -63,6 +62,29 @@ class Appearances:
     saturated: NDArray[np.float64]
     diameter_px: NDArray[np.float64]
 
+    def rows(self, places: Sequence[int] | NDArray[Any]) -> "Appearances":
+        """Those of some cells."""
+        return Appearances(*(getattr(self, name)[places] for name in (*MEASURES, "diameter_px")))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One cell.
+
+    Attributes:
+        appearances: of one row.
+        area: (H, W), True where the cell is, as `measure` finds it.
+    """
+
+    appearances: Appearances
+    area: NDArray[np.bool_]
+
+
+def look_at(counts: NDArray[Any], bits: Bits = "unknown") -> Look:
+    """One cell, uint8 or uint16 (C, H, W), measured as `measure` does, and where it is."""
+    appearances, area = _measured(counts[None], bits)
+    return Look(appearances, area[0])
+
 
 def measure(counts: NDArray[Any], bits: Bits = "unknown") -> Appearances:
     """Measure cells of one size.
@@ -77,8 +99,8 @@ def measure(counts: NDArray[Any], bits: Bits = "unknown") -> Appearances:
         bits: declared depth; "unknown": full scale is taken to be 12 bits for uint16 images that stay
             within 12 bits, else the dtype's own.
     """
-    parts = [_measured(counts[first : first + _AT_ONCE], bits) for first in range(0, max(len(counts), 1), _AT_ONCE)]
-    return _joined(parts)
+    firsts = range(0, max(len(counts), 1), _AT_ONCE)
+    return joined([_measured(counts[first : first + _AT_ONCE], bits)[0] for first in firsts])
 
 
 def measure_each(cells: Sequence[NDArray[Any]], bits: Bits = "unknown") -> Appearances:
@@ -87,75 +109,44 @@ def measure_each(cells: Sequence[NDArray[Any]], bits: Bits = "unknown") -> Appea
     for place, cell in enumerate(cells):
         by_shape.setdefault(cell.shape, []).append(place)
     parts = [
-        _measured(np.stack([cells[place] for place in places[first : first + _AT_ONCE]]), bits)
+        _measured(np.stack([cells[place] for place in places[first : first + _AT_ONCE]]), bits)[0]
         for places in by_shape.values()
         for first in range(0, len(places), _AT_ONCE)
     ]
     order = np.argsort([place for places in by_shape.values() for place in places])
-    joined = _joined(parts)
-    return Appearances(*(getattr(joined, name)[order] for name in (*MEASURES, "diameter_px")))
+    return joined(parts).rows(order)
 
 
-def _joined(parts: Sequence[Appearances]) -> Appearances:
+def joined(parts: Sequence[Appearances]) -> Appearances:
+    """The rows of all parts, at least one, in their order."""
     columns = (np.concatenate([getattr(part, name) for part in parts]) for name in (*MEASURES, "diameter_px"))
     return Appearances(*columns)
 
 
-def _measured(counts: NDArray[Any], bits: Bits) -> Appearances:
-    light = counts.astype(np.float32)
-    frame = _frame(*counts.shape[-2:])
-    background = np.median(light[..., frame], axis=-1)
-    across, down = _differences(light, -1), _differences(light, -2)
+def _measured(counts: NDArray[Any], bits: Bits) -> tuple[Appearances, NDArray[np.bool_]]:
+    """What cells (N, C, H, W) look like, and their areas (N, H, W)."""
+    frame = frame_places(*counts.shape[-2:])
+    background = median(at(counts, frame))
+    signal = counts.astype(np.float32)
+    across, down = differences(signal, -1), differences(signal, -2)
     # Two independent pixels differ by sqrt(2) times the noise of one.
-    spread = _SD_OF_MEDIAN * np.median(np.abs(np.concatenate([across[..., frame], down[..., frame]], -1)), axis=-1)
-    noise = np.maximum(spread / 2**0.5, _QUANTISATION)
-    gradient = across * across + down * down
-    area = _filled((gradient > (2 * _SIGMAS**2 * noise**2)[..., None, None]).any(axis=1))
-    signal = light - background[..., None, None]
-    return Appearances(
+    steps = np.abs(np.concatenate([at(across, frame), at(down, frame)], axis=-1))
+    noise = np.maximum(_SD_OF_MEDIAN * median(steps) / 2**0.5, _QUANTISATION)
+    # From here on in place: fresh arrays of this size cost more than the arithmetic.
+    gradient = np.add(np.square(across, out=across), np.square(down, out=down), out=across)
+    area = filled((gradient > (2 * _SIGMAS**2 * noise**2)[..., None, None]).any(axis=1))
+    signal -= background[..., None, None]
+    brightness = _mean_over(area, signal)
+    energy = _mean_over(area, np.square(signal, out=signal))
+    looks = Appearances(
         background=background.astype(np.float64),
         noise=noise.astype(np.float64),
-        brightness=_mean_over(area, signal),
-        sharpness=_ratio(
-            _mean_over(area, gradient) - 4 * noise**2, _mean_over(area, signal * signal) - noise**2, noise**2
-        ),
+        brightness=brightness,
+        sharpness=_ratio(_mean_over(area, gradient) - 4 * noise**2, energy - noise**2, noise**2),
         saturated=_saturated(counts, bits),
         diameter_px=2 * np.sqrt(area.sum(axis=(-2, -1)) / np.pi),
     )
-
-
-def _frame(height: int, width: int) -> NDArray[np.bool_]:
-    """The outermost pixels: True, (H, W)."""
-    thickness = max(1, min(height, width) // _FRAME_SHARE)
-    frame = np.ones((height, width), bool)
-    frame[thickness : height - thickness, thickness : width - thickness] = False
-    return frame
-
-
-def _differences(light: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Of each pixel's neighbours along `axis`, the later less the earlier; an edge pixel stands for the one beyond."""
-    along = np.moveaxis(light, axis, 0)
-    differences = np.empty_like(light)
-    out = np.moveaxis(differences, axis, 0)
-    np.subtract(along[2:], along[:-2], out=out[1:-1])
-    np.subtract(along[min(1, len(along) - 1)], along[0], out=out[0])
-    np.subtract(along[-1], along[max(0, len(along) - 2)], out=out[-1])
-    return differences
-
-
-def _filled(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(N, H, W): what has a found pixel on all four sides, itself included."""
-    return _between(found, -1) & _between(found, -2)
-
-
-def _between(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    """From the first found pixel to the last, along `axis`."""
-    first = found.argmax(axis=axis, keepdims=True)
-    from_behind = np.flip(found, axis).argmax(axis=axis, keepdims=True)
-    length = found.shape[axis]
-    place = np.moveaxis(np.arange(length)[:, None, None], 0, axis)
-    between: NDArray[np.bool_] = (place >= first) & (place < length - from_behind)
-    return between & found.any(axis=axis, keepdims=True)
+    return looks, area
 
 
 def _mean_over(area: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -177,9 +168,12 @@ def _ratio(gradient: NDArray[Any], signal: NDArray[Any], least: NDArray[Any]) ->
 
 def _saturated(counts: NDArray[Any], bits: Bits) -> NDArray[np.float64]:
     scales = (2**bits - 1,) if bits != "unknown" else (255,) if counts.dtype == np.uint8 else (4095, 65535)
-    largest = counts.max(axis=(-2, -1), keepdims=True)
-    at_top = (counts == largest) & np.isin(largest, scales)
-    share: NDArray[np.float64] = at_top.mean(axis=(-2, -1), dtype=np.float64)
+    largest = counts.max(axis=(-2, -1))
+    at_top = np.isin(largest, scales)
+    if not at_top.any():
+        return np.zeros(largest.shape)
+    pixels = (counts == largest[..., None, None]).mean(axis=(-2, -1), dtype=np.float64)
+    share: NDArray[np.float64] = np.where(at_top, pixels, 0.0)
     return share
 
 
@@ -230,12 +224,14 @@ class Fingerprint(StrictModel):
         sides_px: smallest and largest height or width of an image.
         leukocyte: the cells labelled LEUKOCYTE.
         ctc: the cells labelled CTC.
+        runs: how their leukocytes differ from run to run; None: too few runs or patients to say.
     """
 
     patients: Annotated[int, Field(ge=1)]
     sides_px: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     leukocyte: ClassFingerprint
     ctc: ClassFingerprint
+    runs: RunSpread | None = None
 
 
 def check_rising(name: str, quantiles: Sequence[float]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edge_ctc.cells import Verdict
 from edge_ctc.errors import DataError, InputMissingError
-from edge_ctc.gallery.candidates import committed_calls
 from edge_ctc.results.commit import ResultPlace
+from edge_ctc.results.committed import committed_calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from edge_ctc.exports.profile import Profile, load_profile
 from edge_ctc.simulate import Layout, simulate_cells, write_run
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc
+from tests.galleries import shown_in
 from tests.results import manifest_of, row_of, rows_of, tree
 
 CELLS, CTCS, SEED = 12, 4, 3
@@ -83,8 +84,8 @@ def test_a_model_of_shades_takes_the_montage_and_still_flags_it(edge_ctc: EdgeCt
     run = simulated(tmp_path, Layout.MONTAGE)
     assert edge_ctc("classify-run", run, "--checkpoint", shades).code == 0
     assert all("display_stretched" in row["flags"].split("|") for row in rows_of(run))
-    assert edge_ctc("candidates", run, "--top", 2).code == 0
-    assert (run.parent / "run.ctc-gallery" / "sheet.png").is_file()
+    assert edge_ctc("report", run).code == 0
+    assert shown_in(run)[0]["id"] == rows_of(run)[0]["cell_id"]
 
 
 def test_a_model_of_shades_refuses_counts(edge_ctc: EdgeCtc, tmp_path: Path, run: Path) -> None:

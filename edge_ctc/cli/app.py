@@ -10,6 +10,8 @@ from edge_ctc.cli.calling import candidates, classify_runs
 from edge_ctc.cli.doctoring import doctor
 from edge_ctc.cli.exits import collect_rarely, end_as_if_interrupted, run_app
 from edge_ctc.cli.exporting import probe, profile_commands
+from edge_ctc.cli.reporting import report
+from edge_ctc.cli.reviewing import review_commands
 from edge_ctc.cli.serving import config_commands, install_service
 from edge_ctc.cli.simulating import simulate
 from edge_ctc.cli.status import status
@@ -24,6 +26,8 @@ app = typer.Typer(
 )
 app.command("classify-run")(classify_runs)
 app.command()(candidates)
+app.command()(report)
+app.add_typer(review_commands, name="review")
 app.command()(simulate)
 app.command()(probe)
 app.add_typer(profile_commands, name="profile")

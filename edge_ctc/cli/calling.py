@@ -17,14 +17,13 @@ from edge_ctc.cli.options import (
     engines_dir,
 )
 from edge_ctc.console.building import BuildLines
-from edge_ctc.console.candidates import print_gallery, print_truth
-from edge_ctc.console.lines import progress
+from edge_ctc.console.candidates import print_candidates, print_truth
 from edge_ctc.console.runs import Ended, Failure, RunReporter, print_json_report
 from edge_ctc.engine_choice import CPU, EngineChooser, EngineSetting
 from edge_ctc.errors import EdgeCtcError, RunError, RunMissingError
 from edge_ctc.exports.listing import absolute, find_runs
 from edge_ctc.exports.profile import LoadedProfile, load_profile
-from edge_ctc.gallery.candidates import draw_candidates
+from edge_ctc.gallery.candidates import top_candidates
 from edge_ctc.models import OpenModels
 from edge_ctc.plan import Request, result_place
 from edge_ctc.results.manifest import Manifest
@@ -176,16 +175,10 @@ def candidates(
         Path | None, typer.Option(metavar="FILE", help="CSV of cell_id,label to compare the calls with.")
     ] = None,
 ) -> None:
-    """Show the top candidates of a called run.
-
-    Prints a table, and draws every channel of each candidate into RUN.ctc-gallery beside the calls, at one display
-    range for the run.
-    """
+    """List the top candidates of a called run; their pictures are in its gallery, which `edge-ctc report` draws."""
     place = result_place(run, out)
     loaded = None if profile is None else load_profile(profile)
     comparison = None if truth is None else compare_with_truth(place, truth)
-    with progress("drawing", top) as advanced:
-        gallery = draw_candidates(run, place, loaded, top, lambda: advanced(1))
-    print_gallery(gallery)
+    print_candidates(top_candidates(run, place, loaded, top))
     if comparison is not None:
         print_truth(comparison)

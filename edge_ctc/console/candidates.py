@@ -6,20 +6,20 @@ from rich.text import Text
 
 from edge_ctc.console.lines import say
 from edge_ctc.exports.listing import display_name
-from edge_ctc.gallery.candidates import Gallery
+from edge_ctc.gallery.candidates import Candidates
 from edge_ctc.truth import Comparison
 
 
-def print_gallery(gallery: Gallery) -> None:
-    """The candidates as a table, then each picture's path whole on a line of its own."""
-    say(gallery.manifest.intended_use)
-    title = Text(f"Top candidates of {gallery.manifest.run_id}")
+def print_candidates(candidates: Candidates) -> None:
+    """The candidates as a table."""
+    say(candidates.manifest.intended_use)
+    title = Text(f"Top candidates of {candidates.manifest.run_id}")
     table = Table(title=title, title_justify="left")
     for column in ("rank", "cell", "cage", "verdict", "p_ctc", "score", "flags"):
         table.add_column(column, justify="right" if column in ("rank", "p_ctc", "score") else "left")
-    for feature in gallery.features:
+    for feature in candidates.features:
         table.add_column(Text(feature), justify="right")
-    for candidate in gallery.candidates:
+    for candidate in candidates.cells:
         call = candidate.call
         probability = "" if call.p_ctc is None else f"{call.p_ctc:.3f}"
         flags = " ".join(call.flags)
@@ -29,9 +29,6 @@ def print_gallery(gallery: Gallery) -> None:
         names = Text(call.cell_id), Text(display_name(cage))
         table.add_row(str(candidate.rank), *names, call.verdict, probability, f"{call.score:.2f}", flags, *features)
     Console().print(table)
-    for candidate in gallery.candidates:
-        say(f"{candidate.rank}. {candidate.call.cell_id}: {candidate.picture}")
-    say(f"all on one sheet: {gallery.sheet}")
 
 
 def print_truth(comparison: Comparison) -> None:

@@ -13,7 +13,10 @@ from edge_ctc.exports.listing import IGNORED_FOLDERS, Listing, any_of
 from edge_ctc.exports.names import Reading
 from edge_ctc.exports.profile import FocalPlane, Profile
 
-OUR_OUTPUTS = ("*.ctc-calls.csv", "*.ctc-calls.*.csv", "*.ctc-run.json", "*.truth.csv")
+OUR_OUTPUTS = (
+    *("*.ctc-calls.csv", "*.ctc-calls.*.csv", "*.ctc-run.json", "*.truth.csv"),
+    *("*.ctc-gallery.html", "*.ctc-review.json", "*.ctc-review.csv", "*.recovery.csv"),
+)
 """What edge_ctc itself writes: never input, wherever it lies."""
 ALWAYS_IGNORED = (*OUR_OUTPUTS, "Thumbs.db", "desktop.ini", "~$*", "*.tmp", "*.part", ".*")
 

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import hashlib
 import io
 import itertools
 import math
@@ -78,6 +79,11 @@ class Call:
         if (self.score is None) != (self.verdict is Verdict.NOT_EVALUABLE):
             raise ValueError(f"cell {self.cell_id}: verdict {self.verdict} with score {self.score}")
 
+    @property
+    def images_sha256(self) -> str:
+        """Which images were called, in one sum: of their own sums, joined by `|`."""
+        return hashlib.sha256(_LIST_SEPARATOR.join(self.image_sha256).encode()).hexdigest()
+
 
 _FIELDS = tuple(field.name for field in fields(Call))
 _RANK = _FIELDS.index("verdict")
@@ -110,10 +116,10 @@ def _with_decimal(row: _Row, decimal: str) -> _Row:
 def _row(place: int, call: Call) -> _Row:
     return [
         call.schema_version,
-        _safe(call.run_id),
-        _safe(call.cell_id),
-        _safe(call.cage_row),
-        _safe(call.cage_col),
+        formula_safe(call.run_id),
+        formula_safe(call.cell_id),
+        formula_safe(call.cage_row),
+        formula_safe(call.cage_col),
         None if call.score is None else place,
         call.verdict.value,
         call.p_ctc,
@@ -122,7 +128,7 @@ def _row(place: int, call: Call) -> _Row:
         call.threshold_review,
         call.ood_score,
         _joined(call.flags),
-        _safe(call.reason),
+        formula_safe(call.reason),
         _joined(call.channels_used),
         _joined(call.channels_missing),
         _joined(call.image_files),
@@ -136,25 +142,26 @@ def _row(place: int, call: Call) -> _Row:
         call.software_version,
         call.classified_at_utc,
         call.run_state,
-        _safe(call.intended_use),
+        formula_safe(call.intended_use),
     ]
 
 
-def _safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula; `_unsafe` gives the text back."""
+def formula_safe(text: str) -> str:
+    """Text that no spreadsheet takes for a formula; `as_it_was` gives the text back."""
     return "'" + text if text.startswith(_QUOTED_STARTS) else text
 
 
-def _unsafe(text: str) -> str:
+def as_it_was(text: str) -> str:
+    """The text that `formula_safe` was given."""
     return text[1:] if text.startswith("'") else text
 
 
 def _joined(parts: Sequence[str]) -> str:
-    return _safe(_LIST_SEPARATOR.join(parts))
+    return formula_safe(_LIST_SEPARATOR.join(parts))
 
 
 def _parted(text: str) -> tuple[str, ...]:
-    return tuple(_unsafe(text).split(_LIST_SEPARATOR)) if text else ()
+    return tuple(as_it_was(text).split(_LIST_SEPARATOR)) if text else ()
 
 
 def read_calls(path: Path) -> list[Call]:
@@ -180,10 +187,10 @@ def _call(row: Sequence[str], decimal: str) -> Call:
     cell = dict(zip(COLUMNS, row, strict=True))
     return Call(
         schema_version=_schema_version(cell["schema_version"]),
-        run_id=_unsafe(cell["run_id"]),
-        cell_id=_unsafe(cell["cell_id"]),
-        cage_row=_unsafe(cell["cage_row"]),
-        cage_col=_unsafe(cell["cage_col"]),
+        run_id=as_it_was(cell["run_id"]),
+        cell_id=as_it_was(cell["cell_id"]),
+        cage_row=as_it_was(cell["cage_row"]),
+        cage_col=as_it_was(cell["cage_col"]),
         verdict=Verdict(cell["verdict"]),
         p_ctc=_number(cell["p_ctc"], decimal),
         score=_number(cell["score"], decimal),
@@ -191,7 +198,7 @@ def _call(row: Sequence[str], decimal: str) -> Call:
         threshold_review=_float(cell["threshold_review"], decimal),
         ood_score=_number(cell["ood_score"], decimal),
         flags=_parted(cell["flags"]),
-        reason=_unsafe(cell["reason"]),
+        reason=as_it_was(cell["reason"]),
         channels_used=_parted(cell["channels_used"]),
         channels_missing=_parted(cell["channels_missing"]),
         image_files=_parted(cell["image_files"]),
@@ -205,7 +212,7 @@ def _call(row: Sequence[str], decimal: str) -> Call:
         software_version=cell["software_version"],
         classified_at_utc=cell["classified_at_utc"],
         run_state=_run_state(cell["run_state"]),
-        intended_use=_unsafe(cell["intended_use"]),
+        intended_use=as_it_was(cell["intended_use"]),
     )
 
 

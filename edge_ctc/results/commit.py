@@ -46,6 +46,11 @@ class ResultPlace:
         """`<run>.ctc-run.json`."""
         return self.folder / f"{self.run_id}.ctc-run.json"
 
+    @property
+    def gallery(self) -> Path:
+        """`<run>.ctc-gallery.html`."""
+        return self.folder / f"{self.run_id}.ctc-gallery.html"
+
     def superseded(self, finished_at_utc: str) -> Path:
         """The name that complete calls keep once others stand in their place."""
         compact = finished_at_utc.replace("-", "").replace(":", "")

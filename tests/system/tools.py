@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 PACKAGES = {
+    "chromium": "chromium",
     "strace": "strace",
     "fusermount3": "fuse3",
     "mkfs.ext4": "e2fsprogs",

@@ -20,6 +20,7 @@ from edge_ctc.appearance import (
 from edge_ctc.errors import DataError
 from trainer.cells.dataset import Dataset, LabelledCell
 from trainer.cells.labels import CLASSES, Conflict, Label
+from trainer.cells.run_spread import run_spread
 from trainer.cells.same_cells import identical, near_identical
 from trainer.cells.selection import truth_of
 
@@ -166,6 +167,7 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
         sides_px=(min(sides), max(sides)),
         leukocyte=_class_fingerprint(looks, ~is_ctc, dataset.channels),
         ctc=_class_fingerprint(looks, is_ctc, dataset.channels),
+        runs=run_spread(looks, [cell.label for cell in dataset.cells], dataset.channels),
     )
 
 

@@ -1,0 +1,148 @@
+"""From the committed calls of a run to the page that a physician opens."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from edge_ctc.cells import Verdict
+from edge_ctc.expected import Expected, expected_ctcs
+from edge_ctc.gallery.called_run import CalledRun
+from edge_ctc.gallery.page import Page, ShownCell, ShownChannel, Thumbnail
+from edge_ctc.gallery.pictures import DisplayRange, display_range, png, shades, thumbnail
+from edge_ctc.preprocess import Counts
+from edge_ctc.results.calls import Call
+from edge_ctc.results.manifest import Manifest
+
+CONTROLS = 200
+"""Leukocytes that are shown like candidates: what a reader compares with, and what blind reading hides them among."""
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
+_BRIGHT_FIELD = "BF"
+_AT_ONCE = 64
+"""Cells between two reports: a daemon beats and looks around at each."""
+_THREADS = 2
+"""Files are read and pictures pressed without Python's lock: one cell is read while another is pressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    call: Call
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A cell with its images by channel; None where one is not there, or is not the one that was called."""
+
+    cell: _Ranked
+    images: tuple[Counts | None, ...]
+
+
+def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanced: Callable[[int], None]) -> Page:
+    """The page of a run.
+
+    Args:
+        called: its images; of what is gone, or was changed since the call, there is no picture.
+        manifest: of its calls.
+        calls: in file order: ranked.
+        advanced: told how many cells more are done.
+
+    Raises:
+        RunUnreadableError: disk or share failed.
+    """
+    ranked = [_Ranked(call, rank) for rank, call in enumerate(calls, 1) if call.score is not None]
+    groups = [[one for one in ranked if one.call.verdict is verdict] for verdict in (Verdict.CTC, Verdict.REVIEW)]
+    groups.append(_controls(ranked, manifest.calls.sha256))
+    channels = called.channels
+    channel = _BRIGHT_FIELD if _BRIGHT_FIELD in channels else channels[0]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        press = _Press(pool, advanced)
+        read = [press.each(lambda one: _read(called, one), group) for group in groups]
+        ranges = [_range_of([[one.images[place] for one in group] for group in read]) for place in range(len(channels))]
+        ctc, review, controls = (press.each(lambda one: _shown(one, ranges), group) for group in read)
+        shown = {one.call.cell_id for group in groups for one in group}
+        rest = [one for one in ranked if one.call.cell_id not in shown]
+        thumbnails = press.each(lambda one: _thumbnail(called, one, channel, ranges[channels.index(channel)]), rest)
+    return Page(
+        manifest=manifest,
+        channels=tuple(
+            ShownChannel(name, label, shown.low, shown.high)
+            for name, label, shown in zip(channels, _labels(called), ranges, strict=True)
+        ),
+        ctc=ctc,
+        review=review,
+        controls=controls,
+        rest=thumbnails,
+        thumbnail_channel=channel,
+        not_evaluable=tuple(call for call in calls if call.score is None),
+        scores=tuple((one.call.verdict, one.call.score) for one in ranked if one.call.score is not None),
+        trust=None,
+        expected=_expected(ranked),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Press:
+    """Works on several cells at a time, and gives them back in their order."""
+
+    pool: ThreadPoolExecutor
+    advanced: Callable[[int], None]
+
+    def each(self, work: Callable[[_Given], _Made], given: Sequence[_Given]) -> tuple[_Made, ...]:
+        done: list[_Made] = []
+        for first in range(0, len(given), _AT_ONCE):
+            done += self.pool.map(work, given[first : first + _AT_ONCE])
+            self.advanced(len(done) - first)
+        return tuple(done)
+
+
+def _expected(ranked: Sequence[_Ranked]) -> Expected | None:
+    """None where the checkpoint has no calibration."""
+    probabilities = [one.call.p_ctc for one in ranked if one.call.p_ctc is not None]
+    return expected_ctcs(probabilities) if len(probabilities) == len(ranked) else None
+
+
+def _controls(ranked: Sequence[_Ranked], seed: str) -> list[_Ranked]:
+    """Leukocytes drawn at random, the same for the same calls, by rank."""
+    leukocytes = [one for one in ranked if one.call.verdict is Verdict.LEUKOCYTE]
+    if len(leukocytes) <= CONTROLS:
+        return leukocytes
+    drawn = np.random.default_rng(int(seed, 16)).choice(len(leukocytes), CONTROLS, replace=False)
+    return [leukocytes[place] for place in sorted(drawn)]
+
+
+def _read(called: CalledRun, one: _Ranked) -> _Read:
+    taken = called.network.channel_names
+    images: tuple[Counts | None, ...] = tuple(called.counts(one.call)) or (None,) * len(taken)
+    beside = (called.counts_of(one.call, channel) for channel in called.channels[len(taken) :])
+    return _Read(one, (*images, *beside))
+
+
+def _range_of(groups: Sequence[Sequence[Counts | None]]) -> DisplayRange:
+    return display_range([[image for image in group if image is not None] for group in groups])
+
+
+def _shown(read: _Read, ranges: Sequence[DisplayRange]) -> ShownCell:
+    pictures = (
+        b"" if image is None else png(shades(image, shown)) for image, shown in zip(read.images, ranges, strict=True)
+    )
+    return ShownCell(read.cell.call, read.cell.rank, tuple(pictures), read.cell.call.images_sha256)
+
+
+def _thumbnail(called: CalledRun, one: _Ranked, channel: str, shown: DisplayRange) -> Thumbnail:
+    image = called.counts_of(one.call, channel)
+    picture = b"" if image is None else thumbnail(shades(image, shown))
+    return Thumbnail(one.call.cell_id, one.rank, one.call.images_sha256, picture)
+
+
+def _labels(called: CalledRun) -> list[str]:
+    """What people call each channel: its name, what it shows, and whether the network saw it."""
+    markers = {channel.name: channel.marker for channel in called.profile.channels}
+    labels = [f"{name} ({markers[name]})" if markers.get(name) else name for name in called.channels]
+    taken = len(called.network.channel_names)
+    return [*labels[:taken], *(f"{label}, not seen by the network" for label in labels[taken:])]

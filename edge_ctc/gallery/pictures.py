@@ -1,0 +1,68 @@
+"""Counts to the pictures of a page: every channel at one display range for the whole run."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge_ctc.preprocess import Counts
+
+_DARKEST, _BRIGHTEST = 0.2, 99.8
+"""Percentiles of a group's pixels that are shown black and white: a hot pixel or a speck of dust must not darken all
+others, and a cell covers far more than 0.2 % of its image."""
+
+_THUMBNAIL_PX = 32
+_JPEG_QUALITY = 40
+"""About 400 bytes a thumbnail, most of them JPEG's own tables; enough to see what kind of thing it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayRange:
+    """Counts that are shown black and white, of one channel in all cells of a run."""
+
+    low: float
+    high: float
+
+
+def display_range(groups: Sequence[Sequence[Counts]]) -> DisplayRange:
+    """The range that shows every group: a few bright CTCs would be lost among the pixels of many leukocytes.
+
+    Args:
+        groups: images (H, W) of one channel; of CTCs, of REVIEW, of leukocytes. Empty groups do not count.
+    """
+    ends = [
+        np.percentile(np.concatenate([image.ravel() for image in group]), (_DARKEST, _BRIGHTEST))
+        for group in groups
+        if group
+    ]
+    low = min((float(dark) for dark, _ in ends), default=0.0)
+    high = max((float(bright) for _, bright in ends), default=0.0)
+    # One flat image in the run: a range of its own has no width.
+    return DisplayRange(low, max(high, low + 1))
+
+
+def shades(image: Counts, shown: DisplayRange) -> NDArray[np.uint8]:
+    """8-bit grey (H, W) of the counts in `shown`; what lies outside is black or white."""
+    scaled = (image.astype(np.float32) - shown.low) * (255 / (shown.high - shown.low))
+    grey: NDArray[np.uint8] = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
+    return grey
+
+
+def png(grey: NDArray[np.uint8]) -> bytes:
+    """The picture, pixel by pixel as it is."""
+    content = io.BytesIO()
+    # Level 1: a camera's noise does not compress, and higher levels only try for longer.
+    Image.fromarray(grey).save(content, "PNG", compress_level=1)
+    return content.getvalue()
+
+
+def thumbnail(grey: NDArray[np.uint8]) -> bytes:
+    """A small JPEG that shows what it is, and is not for reading."""
+    small = Image.fromarray(grey)
+    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BOX, reducing_gap=None)
+    content = io.BytesIO()
+    small.save(content, "JPEG", quality=_JPEG_QUALITY)
+    return content.getvalue()

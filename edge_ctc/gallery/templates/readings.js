@@ -1,0 +1,105 @@
+"use strict";
+/* One reader's readings of this run, kept in the browser at once; every step can be taken back. */
+
+const moment = () => new Date().toISOString().slice(0, 19) + "Z";
+
+class Readings {
+  constructor(reader) {
+    this.reader = reader;
+    this.key = ["edge-ctc reading", run.calls_sha256, reader];
+    this.stepsKey = ["edge-ctc steps", run.calls_sha256, reader];
+    this.aboutKey = ["edge-ctc reader", run.calls_sha256, reader];
+    this.byCell = new Map(store.keys(...this.key).map((key) => [key.at(-1), store.read("localStorage", ...key)]));
+    this.steps = store.read("sessionStorage", ...this.stepsKey) ?? [];
+    /* hasSeen: this reader knows what the machine said of this run. unsaved: changed since the last file. */
+    this.about = store.read("localStorage", ...this.aboutKey) ?? { hasSeen: false, unsaved: false };
+  }
+
+  static readersKnown() {
+    return store.keys("edge-ctc reader", run.calls_sha256).map((key) => key.at(-1));
+  }
+
+  /* What is said of the cell; null where nothing is, or nothing any more. */
+  of(cellId) {
+    const reading = this.byCell.get(cellId);
+    return reading === undefined || isTakenBack(reading) ? null : reading;
+  }
+
+  get said() {
+    return [...this.byCell.keys()].filter((cellId) => this.of(cellId) !== null);
+  }
+
+  grade(cell, grade, blind) {
+    this.change(cell, { grade, marks: this.of(cell.id)?.marks ?? [] }, blind);
+  }
+
+  /* Put the mark on, or take it off. */
+  toggle(cell, mark, blind) {
+    const { grade, marks } = this.of(cell.id) ?? { grade: null, marks: [] };
+    const wanted = MARKS.filter((one) => marks.includes(one) !== (one === mark));
+    this.change(cell, { grade, marks: wanted }, blind);
+  }
+
+  change(cell, { grade, marks }, blind) {
+    const before = this.of(cell.id) ?? { images_sha256: cell.images, grade: null, marks: [], blind };
+    this.steps.push([cell.id, before]);
+    this.put(cell.id, { ...before, grade, marks, blind });
+    if (!blind) this.about.hasSeen = true;
+    this.keepAbout(true);
+  }
+
+  /* The id of the cell that is as it was one step before; null where there is no step. */
+  undo() {
+    const step = this.steps.pop();
+    if (step === undefined) return null;
+    this.put(...step);
+    this.keepAbout(true);
+    return step[0];
+  }
+
+  /* As of now, also what is brought back: an older one of an earlier file must not come in its place. */
+  put(cellId, reading) {
+    this.keep(cellId, { ...reading, read_at_utc: moment() });
+  }
+
+  keep(cellId, reading) {
+    this.byCell.set(cellId, reading);
+    store.write("localStorage", reading, ...this.key, cellId);
+  }
+
+  keepAbout(unsaved) {
+    this.about.unsaved = unsaved;
+    store.write("localStorage", this.about, ...this.aboutKey);
+    store.write("sessionStorage", this.steps, ...this.stepsKey);
+  }
+
+  sawVerdicts() {
+    this.about.hasSeen = true;
+    this.keepAbout(this.about.unsaved);
+  }
+
+  /* Readings of a file: of each cell the later one stays, and what is here where both are of the same second. */
+  takeIn(readings) {
+    const counts = { added: 0, replaced: 0, kept: 0, same: 0 };
+    for (const [cellId, reading] of readings) {
+      const here = this.byCell.get(cellId) ?? null;
+      const what = comparison(here, reading);
+      counts[what]++;
+      if (what === "added" || what === "replaced") this.keep(cellId, reading);
+      if (!reading.blind) this.about.hasSeen = true;
+    }
+    this.steps = [];
+    this.keepAbout(this.about.unsaved);
+    return counts;
+  }
+}
+
+function isTakenBack({ grade, marks }) {
+  return grade === null && marks.length === 0;
+}
+
+function comparison(here, there) {
+  if (here === null) return "added";
+  if (Object.keys(READING_FORM).every((key) => JSON.stringify(here[key]) === JSON.stringify(there[key]))) return "same";
+  return there.read_at_utc > here.read_at_utc ? "replaced" : "kept";
+}

@@ -1,0 +1,34 @@
+"use strict";
+/* What this browser keeps between reloads. Each reader's reading of each cell is an entry of its own, so that two
+   tabs never overwrite each other's cells. Keys are JSON arrays: no id or name can be taken for another's. */
+
+const run = JSON.parse(document.getElementById("run").textContent);
+
+const store = {
+  failure: "",
+  onFailure() {},
+
+  read(area, ...key) {
+    return this.attempt(() => JSON.parse(window[area].getItem(JSON.stringify(key))));
+  },
+
+  write(area, value, ...key) {
+    this.attempt(() => window[area].setItem(JSON.stringify(key), JSON.stringify(value)));
+  },
+
+  /* The keys in localStorage that begin with these parts; other pages may have put anything there. */
+  keys(...start) {
+    const beginsSo = (text) => text.startsWith(JSON.stringify(start).slice(0, -1) + ",");
+    return this.attempt(() => Object.keys(localStorage).filter(beginsSo).map((text) => JSON.parse(text))) ?? [];
+  },
+
+  attempt(act) {
+    try {
+      return act();
+    } catch (error) {
+      this.failure = `${error.name}: ${error.message}`;
+      this.onFailure();
+      return null;
+    }
+  },
+};

@@ -1,0 +1,55 @@
+"""`<run>.ctc-gallery.html` beside the calls that it shows."""
+
+from collections.abc import Callable
+
+from edge_ctc import durable
+from edge_ctc.errors import ResultsError
+from edge_ctc.gallery.called_run import CalledRun
+from edge_ctc.gallery.collect import collect
+from edge_ctc.gallery.page import render
+from edge_ctc.results.commit import ResultPlace
+from edge_ctc.results.committed import committed_calls
+from edge_ctc.results.manifest import Manifest
+
+_HEAD_BYTES = 1024
+
+
+def write_gallery(called: CalledRun, place: ResultPlace, advanced: Callable[[int], None]) -> Manifest:
+    """Draw the committed calls.
+
+    Args:
+        called: the images.
+        place: of the calls.
+        advanced: told how many cells more are done.
+
+    Returns:
+        The manifest of the calls that were drawn.
+
+    Raises:
+        NotARunError: there are no committed calls.
+        ResultsError: they cannot be read, or the page cannot be written; an earlier one then still stands.
+        RunUnreadableError: the images cannot be read now.
+    """
+    manifest, calls = committed_calls(place)
+    page = collect(called, manifest, calls, advanced)
+    content = render(page).encode()
+    durable.write_bytes(place.gallery, content)
+    return manifest
+
+
+def shows(place: ResultPlace, manifest: Manifest) -> bool:
+    """Whether the page that stands there shows the calls of `manifest`, which its head names.
+
+    Raises:
+        ResultsError: it cannot be read.
+    """
+    try:
+        with place.gallery.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ResultsError(
+            f"{place.gallery}: cannot be read ({error.strerror}); take away what stands there, or free the rights"
+        ) from error
+    return manifest.calls.sha256.encode() in head

@@ -1,0 +1,179 @@
+"""`<run>.recovery.csv`: the cells that people confirmed, for the instrument to recover."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge_ctc import durable
+from edge_ctc.cells import Verdict
+from edge_ctc.errors import DataError, RunUnreadableError
+from edge_ctc.results.calls import formula_safe
+from edge_ctc.results.commit import ResultPlace, utc_now
+from edge_ctc.review.hold import sole_reviewer
+from edge_ctc.review.regular import read_regular
+from edge_ctc.review.reviewed import CTC_FROM, ReviewedCell, reviewed_run
+
+DEFINITE = 4
+COLUMNS = (
+    *("cell_id", "cage_row", "cage_col", "role", "lowest_grade", "readers", "verdict", "rank"),
+    *("run_id", "made_at_utc", "intended_use"),
+)
+Role = Literal["confirmed", "control"]
+
+_MAX_BYTES = 1 << 26
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        least_grade: of every reader: 3, or 4 where "most likely" is not enough.
+        controls: how many leukocytes at most.
+    """
+
+    least_grade: int = CTC_FROM
+    controls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A cell that a reader graded 3 or 4 and that is not confirmed, and why."""
+
+    cell_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What the recovery list holds.
+
+    Attributes:
+        path: of the list.
+        run_id: of the run.
+        is_partial: the run still grows.
+        confirmed: cells, by rank.
+        controls: leukocytes, by rank.
+        left_out: cells that somebody took for a CTC.
+        stale: cells whose readings do not count, since one was of other images than were called.
+        read: cells that somebody read.
+        flagged: ids and cage positions that a spreadsheet would take for a formula; they stand in the list as they are.
+    """
+
+    path: Path
+    run_id: str
+    is_partial: bool
+    confirmed: tuple[ReviewedCell, ...]
+    controls: tuple[ReviewedCell, ...]
+    left_out: tuple[LeftOut, ...]
+    stale: tuple[str, ...]
+    read: int
+    flagged: tuple[str, ...]
+
+
+def recovery_path(place: ResultPlace) -> Path:
+    """`<run>.recovery.csv`."""
+    return place.folder / f"{place.run_id}.recovery.csv"
+
+
+def write_recovery(place: ResultPlace, wanted: Wanted) -> Recovery:
+    """Write the list; no cell is on it by the machine's verdict alone.
+
+    A cell is confirmed where at least one reader graded it, every reader's last grade is `wanted.least_grade` or more,
+    and no last reading marks debris or doubt. A control is a cell that the machine calls LEUKOCYTE and all its readers
+    grade 1, without such a mark; controls are taken in the order of rank, the likest to a CTC first, and are matched
+    in nothing else: neither in size nor in place.
+
+    Raises:
+        NotARunError: the run has no committed calls.
+        DataError: the readings were changed, or a file stands in the list's place that is none.
+        RunError: something cannot be read, or the list cannot be written.
+    """
+    path = recovery_path(place)
+    run = reviewed_run(place)
+    confirmed = tuple(cell for cell in run.current if not _against(cell, wanted.least_grade))
+    controls = tuple(cell for cell in run.current if _is_control(cell))[: wanted.controls]
+    with sole_reviewer(place):
+        durable.mend(path)
+        _check_ours(path)
+        durable.write_bytes(path, _table(confirmed, controls))
+    return Recovery(
+        path=path,
+        run_id=run.manifest.run_id,
+        is_partial=run.manifest.run_state == "partial",
+        confirmed=confirmed,
+        controls=controls,
+        left_out=_left_out(run.current, wanted.least_grade),
+        stale=run.stale,
+        read=len(run.cells),
+        flagged=_flagged((*confirmed, *controls)),
+    )
+
+
+def _against(cell: ReviewedCell, least_grade: int) -> str:
+    """Why the cell is not confirmed; empty where it is."""
+    if not cell.grades:
+        return "nobody graded it"
+    marked = [f"{one.reader} marks {mark}" for one in cell.readings for mark in one.marks if mark != "cluster"]
+    below = [one for one in cell.readings if one.grade is not None and one.grade < least_grade]
+    return "; ".join([*(f"{one.reader} grades {one.grade}" for one in below), *marked])
+
+
+def _is_control(cell: ReviewedCell) -> bool:
+    is_marked = any(mark != "cluster" for one in cell.readings for mark in one.marks)
+    return cell.call.verdict is Verdict.LEUKOCYTE and set(cell.grades) == {1} and not is_marked
+
+
+def _left_out(cells: Iterable[ReviewedCell], least_grade: int) -> tuple[LeftOut, ...]:
+    taken = (cell for cell in cells if max(cell.grades, default=0) >= CTC_FROM)
+    reasons = ((cell, _against(cell, least_grade)) for cell in taken)
+    return tuple(LeftOut(cell.call.cell_id, why) for cell, why in reasons if why)
+
+
+def _check_ours(path: Path) -> None:
+    try:
+        content = read_regular(path, _MAX_BYTES)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RunUnreadableError(f"{path}: cannot be read ({error.strerror}); mend the disk or rights") from error
+    if not content.startswith(f"{','.join(COLUMNS)}\r\n".encode()):
+        raise DataError(f"{path}: is no recovery list of edge-ctc, and is not overwritten; move it away")
+
+
+def _table(confirmed: Sequence[ReviewedCell], controls: Sequence[ReviewedCell]) -> bytes:
+    made_at = utc_now()
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows(_row(cell, "confirmed", made_at) for cell in confirmed)
+    writer.writerows(_row(cell, "control", made_at) for cell in controls)
+    return text.getvalue().encode()
+
+
+def _row(cell: ReviewedCell, role: Role, made_at: str) -> list[str | int | None]:
+    call = cell.call
+    readers = "|".join(reading.reader for reading in cell.readings if reading.grade is not None)
+    return [
+        # What the instrument is asked for must be what it wrote: these three are exact, whatever they begin with.
+        call.cell_id,
+        call.cage_row,
+        call.cage_col,
+        role,
+        min(cell.grades),
+        formula_safe(readers),
+        call.verdict.value,
+        cell.rank,
+        formula_safe(call.run_id),
+        made_at,
+        formula_safe(call.intended_use),
+    ]
+
+
+def _flagged(cells: Iterable[ReviewedCell]) -> tuple[str, ...]:
+    texts = (text for cell in cells for text in (cell.call.cell_id, cell.call.cage_row, cell.call.cage_col))
+    return tuple(text for text in texts if text.startswith(_FORMULA_STARTS))

@@ -1,0 +1,130 @@
+"""Galleries of made-up cells."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from edge_ctc.cells import Verdict
+from edge_ctc.gallery.page import Page, ShownCell, ShownChannel, Thumbnail
+from edge_ctc.results.calls import Call
+from tests.images import CALL, manifest_of, not_evaluable
+
+CHANNELS = (
+    ShownChannel("BF", "BF", 816.0, 3007.0),
+    ShownChannel("DAPI", "DAPI", 77.0, 1716.0),
+    ShownChannel("PE", "PE (CK)", 87.0, 906.0),
+    ShownChannel("APC", "APC (CD45), not seen by the network", 74.0, 880.0),
+)
+SIDE = 16
+
+_SCORE = {Verdict.CTC: 3.0, Verdict.REVIEW: 1.0, Verdict.LEUKOCYTE: -2.0}
+
+
+@cache
+def png(seed: int, side: int = SIDE) -> bytes:
+    """Noise, which compresses as badly as a camera's."""
+    shades = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(shades).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+@cache
+def webp(seed: int, side: int = SIDE) -> bytes:
+    """Noise again, lossy."""
+    shades = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(shades).save(file, "WEBP", quality=20)
+    return file.getvalue()
+
+
+def call_of(cell_id: str, verdict: Verdict, **changes: Any) -> Call:
+    """An evaluable row."""
+    score = _SCORE[verdict]
+    p_ctc = float(1 / (1 + np.exp(-score)))
+    hashes = tuple(hashlib.sha256(f"{cell_id} {channel.name}".encode()).hexdigest() for channel in CHANNELS)
+    cuts = {"threshold_ctc": 2.0, "threshold_review": 0.0}
+    row: dict[str, Any] = {
+        "cell_id": cell_id,
+        "verdict": verdict,
+        "score": score,
+        "p_ctc": p_ctc,
+        "image_sha256": hashes,
+    } | cuts
+    return replace(CALL, **(row | changes))
+
+
+def shown(rank: int, call: Call, side: int = SIDE) -> ShownCell:
+    """The cell with pictures of its own."""
+    pictures = tuple(png(100 * rank + place, side) for place in range(len(CHANNELS)))
+    return ShownCell(call, rank, pictures, call.images_sha256)
+
+
+def cells_of(verdict: Verdict, first_rank: int, ids: Sequence[str], **changes: Any) -> tuple[ShownCell, ...]:
+    """Cells with these ids, ranked as they stand."""
+    return tuple(shown(rank, call_of(cell_id, verdict, **changes)) for rank, cell_id in enumerate(ids, first_rank))
+
+
+def thumbnail(cell_id: str, rank: int, picture: bytes) -> Thumbnail:
+    """A cell of the rest."""
+    return Thumbnail(cell_id, rank, hashlib.sha256(cell_id.encode()).hexdigest(), picture)
+
+
+def numbered(prefix: str, count: int) -> list[str]:
+    """Ids with leading zeros."""
+    return [f"{prefix}{number:04d}" for number in range(1, count + 1)]
+
+
+def page_of(
+    ctc: Sequence[ShownCell] = (),
+    review: Sequence[ShownCell] = (),
+    controls: Sequence[ShownCell] = (),
+    rest: Sequence[Thumbnail] = (),
+    torn: Sequence[str] = (),
+    **changes: Any,
+) -> Page:
+    """A page whose manifest counts these cells; `changes` are fields of the page, or of its manifest."""
+    evaluable = len(ctc) + len(review) + len(controls) + len(rest)
+    verdicts = {
+        "CTC": len(ctc),
+        "REVIEW": len(review),
+        "LEUKOCYTE": len(controls) + len(rest),
+        "NOT_EVALUABLE": len(torn),
+    }
+    sums = {"total": evaluable + len(torn), "called": evaluable, "not_evaluable": len(torn), "pending": 0}
+    of_page = {name: changes.pop(name) for name in ("trust", "expected") if name in changes}
+    scores = [(Verdict.LEUKOCYTE, -2.0 - 0.01 * place) for place in range(len(rest))]
+    for cell in (*ctc, *review, *controls):
+        assert cell.call.score is not None
+        scores.append((cell.call.verdict, cell.call.score))
+    return Page(
+        manifest=manifest_of([], verdicts=verdicts, cells=sums, **changes),
+        channels=CHANNELS,
+        ctc=tuple(ctc),
+        review=tuple(review),
+        controls=tuple(controls),
+        rest=tuple(rest),
+        thumbnail_channel="BF",
+        not_evaluable=tuple(not_evaluable(cell_id) for cell_id in torn),
+        scores=tuple(scores),
+        **({"trust": None, "expected": None} | of_page),
+    )
+
+
+def small_page(**changes: Any) -> Page:
+    """3 CTC, 2 REVIEW, 4 controls, 5 of the rest, 1 not evaluable."""
+    rest = [thumbnail(cell_id, rank, webp(rank)) for rank, cell_id in enumerate(numbered("r", 5), 10)]
+    return page_of(
+        cells_of(Verdict.CTC, 1, numbered("", 3)),
+        cells_of(Verdict.REVIEW, 4, numbered("v", 2)),
+        cells_of(Verdict.LEUKOCYTE, 6, numbered("k", 4)),
+        rest,
+        ["torn 1"],
+        **changes,
+    )

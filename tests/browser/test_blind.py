@@ -1,0 +1,178 @@
+import json
+
+import pytest
+
+from tests.browser.conftest import Opened, OpenGallery
+from tests.browser.pages import small_page
+
+SHOWN = ["0001", "0002", "0003", "v0001", "v0002", "k0001", "k0002", "k0003", "k0004"]
+MACHINE = (
+    "CTC",
+    "REVIEW",
+    "LEUKOCYTE",
+    "95.3 %",
+    "rank 1",
+    "score reaches threshold_ctc",
+    "controls +",
+    "Scores of all",
+)
+
+
+@pytest.fixture
+def opened(open_gallery: OpenGallery) -> Opened:
+    """M. Rossi reads blind."""
+    gallery = open_gallery(small_page(intended_use="research"))
+    gallery.read_as("M. Rossi")
+    gallery.press("b", "n")
+    return gallery
+
+
+def seen(opened: Opened) -> str:
+    """The words on the page, without the bar's."""
+    return opened.tab.locator("header").inner_text() + opened.tab.locator("main").inner_text()
+
+
+def test_before_blind_mode_the_page_tells_what_the_machine_said(open_gallery: OpenGallery) -> None:
+    words = seen(open_gallery(small_page(intended_use="research")))
+    assert [word for word in MACHINE if word not in words] == []
+
+
+def test_blind_mode_hides_all_that_the_machine_said(opened: Opened) -> None:
+    words = seen(opened)
+    assert [word for word in MACHINE if word in words] == []
+    assert opened.tab.locator(".histogram").is_visible() is False
+    assert opened.tab.locator("[data-thumbnail-id]:visible").count() == 0
+    borders = opened.tab.locator("article").evaluate_all("all => all.map(one => getComputedStyle(one).borderLeftColor)")
+    assert len(set(borders)) == 1
+    assert "Your readings count as blind" in opened.text(".blind-note")
+
+
+def test_blind_mode_mixes_all_shown_cells_and_leaving_restores_their_order(opened: Opened) -> None:
+    order = opened.order()
+    assert sorted(order) == sorted(SHOWN)
+    assert order != SHOWN
+    assert opened.current == order[0]
+    assert opened.progress == "0 of 9 read"
+    opened.press("b", "y")
+    assert opened.order() == SHOWN
+    assert opened.progress == "0 of 5 read"
+
+
+def test_the_order_is_the_readers_own_and_always_the_same(opened: Opened, open_gallery: OpenGallery) -> None:
+    again, other = (open_gallery(small_page(), locale=locale) for locale in ("en-GB", "it-IT"))
+    again.read_as("M. Rossi")
+    other.read_as("A. Bianchi")
+    for one in (again, other):
+        one.press("b", "n")
+    assert again.order() == opened.order()
+    assert other.order() != opened.order()
+
+
+def test_reading_goes_on_in_the_shuffled_order_and_remembers_that_it_was_blind(opened: Opened) -> None:
+    order = opened.order()
+    opened.press(*("4" for _ in order))
+    assert opened.progress == "9 of 9 read"
+    assert opened.reading(order[0]) == "4 definitely a CTC (blind)"
+    readings = json.loads(opened.save())["readings"]
+    assert [reading["blind"] for reading in readings] == [True] * 9
+    assert [reading["cell_id"] for reading in readings] == SHOWN
+
+
+def test_the_question_is_asked_before_anything_counts_and_hides_what_it_asks_for(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(small_page())
+    opened.read_as("M. Rossi")
+    opened.press("b")
+    assert opened.tab.locator("#seen-dialog").is_visible()
+    backdrop = "getComputedStyle(document.getElementById('seen-dialog'), '::backdrop').backgroundColor"
+    assert "rgba" not in opened.tab.evaluate(backdrop)
+    opened.press("Enter")
+    assert opened.order() == SHOWN
+
+
+def test_who_has_seen_the_verdicts_gets_them_hidden_but_not_counted(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(small_page())
+    opened.read_as("M. Rossi")
+    opened.press("b", "y")
+    assert "do not count as blind" in opened.text(".blind-note")
+    opened.press("4")
+    (reading,) = json.loads(opened.save())["readings"]
+    assert reading["blind"] is False
+
+
+def test_who_has_read_with_the_verdicts_in_sight_is_not_asked(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(small_page())
+    opened.read_as("M. Rossi")
+    opened.press("4", "b")
+    assert not opened.tab.locator("#seen-dialog").is_visible()
+    assert "do not count as blind" in opened.text(".blind-note")
+
+
+def test_leaving_is_asked_for_and_ends_blind_reading_for_good(opened: Opened) -> None:
+    opened.press("4", "b", "n")
+    assert opened.order() != SHOWN
+    opened.press("b", "Enter")
+    assert opened.order() != SHOWN
+    opened.press("b", "y", "n", "3", "b", "1")
+    blind = [reading["blind"] for reading in json.loads(opened.save())["readings"]]
+    assert sorted(blind) == [False, False, True]
+
+
+def test_a_blind_reading_that_is_changed_in_the_open_says_that_it_is_blind_no_more(opened: Opened) -> None:
+    cell = opened.current
+    opened.press("4", "b", "y")
+    opened.tab.locator(f'[data-cell-id="{cell}"] h3').click()
+    opened.press("c")
+    assert "It was read blind and no longer is" in opened.message
+    assert opened.reading(cell) == "4 definitely a CTC, cluster"
+    opened.press("u")
+    assert opened.reading(cell) == "4 definitely a CTC (blind)"
+
+
+def test_another_readers_grades_are_not_on_the_page_in_blind_mode(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(small_page())
+    opened.read_as("M. Rossi")
+    opened.press("4", "4", "4", "4", "4")
+    opened.read_as("A. Bianchi")
+    opened.press("b", "n", *("1" for _ in SHOWN))
+    assert "Rossi" not in str(opened.tab.locator("main").text_content())
+    opened.press("b", "y")
+    assert opened.text('[data-cell-id="0001"] .others') == "M. Rossi: 4 definitely a CTC"
+
+
+def test_another_reader_in_blind_mode_sees_no_verdict_in_between(opened: Opened) -> None:
+    order = opened.order()
+    opened.read_as("A. Bianchi")
+    assert opened.tab.locator("#seen-dialog").is_visible()
+    opened.press("n")
+    assert opened.order() != order
+    assert not opened.tab.locator(".verdict").first.is_visible()
+    opened.press("2")
+    assert json.loads(opened.save())["readings"][0]["blind"] is True
+
+
+def test_a_reload_stays_blind_from_the_first_paint(opened: Opened) -> None:
+    order = opened.order()
+    opened.press("4")
+    opened.tab.add_init_script(
+        "new MutationObserver(() => { const verdict = document.querySelector('.verdict');"
+        "if (verdict?.checkVisibility()) console.error('a verdict was seen') })"
+        ".observe(document, { childList: true, subtree: true, attributes: true })"
+    )
+    opened.tab.reload()
+    assert opened.order() == order
+    assert opened.progress == "1 of 9 read"
+    opened.press("4")
+    assert {reading["blind"] for reading in json.loads(opened.save())["readings"]} == {True}
+
+
+def test_undo_works_in_blind_mode(opened: Opened) -> None:
+    first = opened.current
+    opened.press("4", "u")
+    assert opened.current == first
+    assert opened.progress == "0 of 9 read"
+
+
+def test_n_finds_the_next_unread_cell_of_the_shuffled_order(opened: Opened) -> None:
+    order = opened.order()
+    opened.press("j", "4", "k", "k", "n")
+    assert opened.current == order[2]

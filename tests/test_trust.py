@@ -1,0 +1,234 @@
+"""Trust in a run: lights, reasons with figures, and what is not judged. Rates on simulated runs: docs/results.md."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from edge_ctc.appearance import Appearances, joined, measure
+from edge_ctc.run_figures import run_figures
+from edge_ctc.run_spread import ChannelSpread, RunSpread
+from edge_ctc.simulate import CHANNELS, simulate_cells
+from edge_ctc.trust import LEAST_CELLS, RunLooks, Trust, trust_in
+from tests.defects import Counts, amplified, blurred, dimmed
+from trainer.cells.labels import Label
+from trainer.cells.run_spread import run_spread
+
+ONE = ("PE",)
+INSTRUMENT = 3
+
+
+def looks(cells: int = 200, seed: int = 0, **means: float) -> Appearances:
+    """One channel; every figure 5 % from cell to cell about its mean."""
+    usual = {"background": 220.0, "noise": 6.0, "brightness": 80.0, "sharpness": 0.3, "diameter_px": 23.0} | means
+    rng = np.random.default_rng(seed)
+    drawn = {name: mean * rng.normal(1, 0.05, (cells, 1)) for name, mean in usual.items()}
+    diameter = drawn.pop("diameter_px")[:, 0]
+    return Appearances(**drawn, saturated=np.zeros((cells, 1)), diameter_px=diameter)
+
+
+def labels(runs: int, cells: int, patients: int) -> list[Label]:
+    return [Label(f"r{run}", str(cell), False, f"p{run % patients}") for run in range(runs) for cell in range(cells)]
+
+
+def learned(runs: int = 20, patients: int = 20, sd: float = 0.1) -> RunSpread | None:
+    """Runs of 100 cells whose backgrounds, and nothing else, differ by a factor."""
+    rng = np.random.default_rng(5)
+    parts = [looks(100, run, background=220 * rng.lognormal(0, sd)) for run in range(runs)]
+    return run_spread(joined(parts), labels(runs, 100, patients), ONE)
+
+
+@pytest.fixture(scope="module")
+def spread() -> RunSpread:
+    found = learned()
+    assert found is not None
+    return found
+
+
+def run_of(found: Appearances | None, not_evaluable: int = 0, out: int | None = 0) -> RunLooks:
+    return RunLooks(ONE, found, not_evaluable, out)
+
+
+def test_a_run_like_the_trainings_is_green_without_a_reason(spread: RunSpread) -> None:
+    assert trust_in(run_of(looks(seed=99)), spread) == Trust(light="green", reasons=())
+
+
+def test_a_far_background_is_red_and_says_both_figures(spread: RunSpread) -> None:
+    found = trust_in(run_of(looks(background=412)), spread)
+    (reason,) = [one for one in found.reasons if one.measure == "background"]
+    assert (found.light, reason.light, reason.channel) == ("red", "red", "PE")
+    assert reason.low is not None
+    assert reason.high is not None
+    assert reason.low < 220 < reason.high < 400
+    assert reason.found == pytest.approx(412, rel=0.01)
+    band = f"{reason.low:.0f} to {reason.high:.0f} expected from the training's runs"
+    assert reason.sentence == f"PE background {reason.found:.0f} counts, {band}"
+
+
+def test_just_outside_the_green_band_is_amber(spread: RunSpread) -> None:
+    background = spread.channels["PE"].background
+    assert background is not None
+    (_, green), (_, amber) = background.band(spread.amber_sds, 0), background.band(spread.red_sds, 0)
+    between = (green + amber) / 2
+    found = trust_in(run_of(looks(2000, background=between, noise=6 * (between / 220) ** 0.5)), spread)
+    assert found.light == "amber"
+
+
+def test_noise_is_judged_at_the_runs_own_background(spread: RunSpread) -> None:
+    brighter = looks(background=250, noise=6 * (250 / 220) ** 0.5)
+    assert trust_in(run_of(brighter), spread).light == "green"
+    (reason, *_) = trust_in(run_of(looks(noise=12)), spread).reasons
+    assert (reason.measure, reason.light) == ("noise", "red")
+    assert reason.found == pytest.approx(12, rel=0.01)
+    assert reason.sentence.startswith(f"PE noise {reason.found:.3g} counts, ")
+    assert reason.sentence.endswith(" expected from the training's runs at this background")
+
+
+def test_fewer_cells_widen_the_band_and_do_not_judge_below_twenty(spread: RunSpread) -> None:
+    rng = np.random.default_rng(1)
+    spread_out = replace(looks(1000), diameter_px=rng.normal(25.5, 9, 1000))
+    assert "diameter_px" in {one.measure for one in trust_in(run_of(spread_out), spread).reasons}
+    few = spread_out.rows(np.argsort(np.abs(spread_out.diameter_px - 25.5))[::25])
+    assert trust_in(run_of(few), spread).light == "green"
+    too_few = trust_in(run_of(looks(8)), spread)
+    assert (too_few.light, too_few.reasons[0].sentence) == ("not judged", "not judged: 8 cells, at least 20 wanted")
+
+
+def test_a_checkpoint_that_knows_no_runs_judges_nothing_but_shares() -> None:
+    found = trust_in(run_of(looks(background=9000)), None)
+    assert (found.light, found.reasons[0].measure) == ("not judged", "training")
+    assert trust_in(run_of(looks(100), not_evaluable=60), None).light == "red"
+
+
+@pytest.mark.parametrize(("out", "light"), [(20, "green"), (21, "amber"), (40, "amber"), (41, "red")])
+def test_over_a_fifth_out_of_distribution_is_red(out: int, light: str, spread: RunSpread) -> None:
+    assert trust_in(run_of(looks(200), out=out), spread).light == light
+
+
+@pytest.mark.parametrize(("failed", "light"), [(10, "green"), (11, "amber"), (50, "amber"), (51, "red")])
+def test_cells_that_cannot_be_evaluated_speak_against_a_run(failed: int, light: str, spread: RunSpread) -> None:
+    assert trust_in(run_of(looks(200), not_evaluable=failed), spread).light == light
+
+
+def test_a_run_of_which_nothing_can_be_evaluated_is_red_and_an_empty_one_not_judged(spread: RunSpread) -> None:
+    assert trust_in(run_of(None, not_evaluable=30), spread).light == "red"
+    assert trust_in(run_of(None), spread).light == "not judged"
+
+
+def test_saturated_cells_beyond_the_trainings_are_counted(spread: RunSpread) -> None:
+    clipped = looks(200)
+    clipped.saturated[:50] = 0.02
+    found = trust_in(run_of(clipped), spread)
+    assert (found.light, found.reasons[0].sentence) == ("red", "PE saturated: 25% of the cells, at most 5% expected")
+
+
+@given(
+    background=st.floats(1, 4000),
+    noise=st.floats(0.29, 400),
+    brightness=st.floats(-500, 4000),
+    cells=st.integers(1, 60),
+    failed=st.integers(0, 60),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_light_is_the_gravest_reasons_and_the_trust_survives_json(
+    spread: RunSpread, background: float, noise: float, brightness: float, cells: int, failed: int
+) -> None:
+    odd = looks(cells, background=background, noise=noise, brightness=brightness)
+    found = trust_in(run_of(odd, failed), spread)
+    told = {one.light for one in found.reasons}
+    assert found.light == next((light for light in ("red", "not judged", "amber") if light in told), "green")
+    assert (found.light == "not judged") <= (cells < LEAST_CELLS)
+    assert Trust.model_validate_json(found.model_dump_json()) == found
+
+
+@given(order=st.randoms(), extra=st.integers(0, 5))
+@settings(max_examples=20, deadline=None)
+def test_a_few_odd_cells_and_their_order_do_not_move_a_runs_figures(order: Any, extra: int) -> None:
+    usual = looks(200)
+    odd = joined([usual, looks(5, brightness=4000, diameter_px=60).rows(np.arange(extra))])
+    places = list(range(200 + extra))
+    order.shuffle(places)
+    for one, other in zip(run_figures(usual, ONE), run_figures(odd.rows(places), ONE), strict=True):
+        assert other.value == pytest.approx(one.value, rel=0.01)
+
+
+@pytest.mark.parametrize(("runs", "patients"), [(4, 4), (20, 4)])
+def test_too_few_runs_or_patients_say_nothing_of_another_run(runs: int, patients: int) -> None:
+    assert learned(runs, patients) is None
+    assert learned(5, 5) is not None
+
+
+def test_few_runs_and_many_runs_of_few_patients_give_wide_bands() -> None:
+    many, few, same = learned(40, 40), learned(6, 6), learned(40, 6)
+    assert many is not None
+    assert few is not None
+    assert same is not None
+    assert many.amber_sds < few.amber_sds == same.amber_sds
+    assert many.amber_sds < many.red_sds
+
+
+def test_ctcs_and_runs_with_few_leukocytes_do_not_enter_the_spread() -> None:
+    parts = [looks(100, run, background=220) for run in range(6)]
+    known = run_spread(joined(parts), labels(6, 100, 6), ONE)
+    odd = [*labels(6, 100, 6), *[Label("r0", f"c{one}", True, "p0") for one in range(50)]]
+    odd += [Label("small", str(one), False, "p9") for one in range(9)]
+    assert run_spread(joined([*parts, looks(59, 7, background=9999)]), odd, ONE) == known
+
+
+def test_of_unshifted_runs_no_more_than_the_stated_share_is_not_green() -> None:
+    lights = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        backgrounds = 220 * rng.lognormal(0, 0.1, 52)
+        runs = [looks(40, 100 * seed + run, background=value) for run, value in enumerate(backgrounds)]
+        known = run_spread(joined(runs[:12]), labels(12, 40, 12), ONE)
+        lights += [trust_in(run_of(run), known).light for run in runs[12:]]
+    assert 0.90 < np.mean([light == "green" for light in lights]) < 1
+
+
+def test_a_fingerprint_whose_red_begins_before_amber_is_refused(spread: RunSpread) -> None:
+    with pytest.raises(ValidationError, match=r"red_sds 1\.0 below amber_sds"):
+        RunSpread.model_validate({**dict(spread), "red_sds": 1.0})
+
+
+def test_a_channel_that_showed_nothing_in_training_is_not_judged(spread: RunSpread) -> None:
+    dark = ChannelSpread(background=None, noise=None, brightness=None, sharpness=None, saturated=0.0)
+    assert (
+        trust_in(run_of(looks(background=9000)), spread.model_copy(update={"channels": {"PE": dark}})).light == "green"
+    )
+
+
+@pytest.fixture(scope="module")
+def laboratory() -> RunSpread:
+    """Six patients on one instrument."""
+    runs = [list(simulate_cells(40, 4, 50_000 + run, INSTRUMENT)) for run in range(6)]
+    found = run_spread(
+        measure(np.stack([cell.images for run in runs for cell in run]), 12),
+        [Label(f"r{at}", str(one.number), one.label == "CTC", f"p{at}") for at, run in enumerate(runs) for one in run],
+        CHANNELS,
+    )
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda cells: amplified(cells, 2, 100), {"noise"}),
+        (lambda cells: blurred(cells, 1.5), {"sharpness"}),
+        (lambda cells: dimmed(cells, 0.33, [1, 2, 3]), {"stains", "brightness"}),
+    ],
+    ids=["gain", "focus", "stain"],
+)
+def test_new_patients_on_the_instrument_are_green_and_shifted_ones_are_not(
+    change: Any, told: set[str], laboratory: RunSpread
+) -> None:
+    cells: Counts = np.stack([cell.images for cell in simulate_cells(60, 2, 51_000, INSTRUMENT)])
+    assert trust_in(RunLooks(CHANNELS, measure(cells, 12), 0, None), laboratory).light == "green"
+    shifted = trust_in(RunLooks(CHANNELS, measure(change(cells), 12), 0, None), laboratory)
+    assert shifted.light in ("amber", "red")
+    assert told & {one.measure for one in shifted.reasons}
