@@ -86,7 +86,7 @@ jurkat: $(TEST)/.ready ## the ablations on real cells, for docs/results.md: make
 	rm -rf .cache/jurkat
 	$(TEST)/bin/python -m trainer.trials.jurkat --data $(DATA) --out .cache/jurkat/cells
 	$(TEST)/bin/python -m trainer ablate --table trainer/recipes/jurkat-few.toml --runs .cache/jurkat/cells/runs --labels .cache/jurkat/cells/labels-few.csv --profile trainer/recipes/jurkat-profile.toml --start $(START) --jobs 2 --out .cache/jurkat/few
-	$(TEST)/bin/python -m trainer ablate --table trainer/recipes/jurkat-full.toml --runs .cache/jurkat/cells/runs --labels .cache/jurkat/cells/labels.csv --profile trainer/recipes/jurkat-profile.toml --jobs 2 --out .cache/jurkat/full
+	$(TEST)/bin/python -m trainer ablate --table trainer/recipes/jurkat-full.toml --runs .cache/jurkat/cells/runs --labels .cache/jurkat/cells/labels.csv --profile trainer/recipes/jurkat-profile.toml --start $(START) --jobs 2 --out .cache/jurkat/full
 
 trials: $(TEST)/.ready ## promise, rare CTCs and another instrument on simulated patients, for docs/results.md: make trials START=FILE; about half an hour
 	$(TEST)/bin/python -m trainer.trials.promise --out .cache/trials/promise
