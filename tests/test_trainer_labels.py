@@ -54,7 +54,7 @@ def test_an_unknown_label_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, "run_id,cell_id,class\nrun1,1,CTC\n")
-    with pytest.raises(DataError, match=r"\['label', 'patient'\] missing"):
+    with pytest.raises(DataError, match=r"column label, patient missing, found run_id, cell_id, class"):
         read_labels(path)
 
 

@@ -1,11 +1,12 @@
 """Recipes: strict, with the key that was meant."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from edge_ctc.errors import ConfigError
-from trainer.recipe import Recipe, built_in_recipe, load_recipe
+from trainer.recipe import Augmentation, Recipe, SplitRecipe, built_in_recipe, load_recipe
 
 SMALLEST = 'schema_version = 1\nname = "mine"\nepochs = 1\n'
 
@@ -82,3 +83,11 @@ def test_every_recipe_that_travels_is_valid() -> None:
 def test_the_reference_recipes_carry_their_notice() -> None:
     for name in ("reference.toml", "reference-bf.toml"):
         assert built_in_recipe(name).notice == "learned from simulated cells, a demonstration, no clinical use"
+
+
+def test_the_guide_names_every_key_of_a_recipe() -> None:
+    root = Path(__file__).parents[1]
+    told = set(re.findall(r"`([a-z0-9_]+)[^`]*`", (root / "docs" / "training.md").read_text("utf-8")))
+    assert set(Recipe.model_fields) - {"schema_version", "augmentation", "split"} <= told
+    told |= set(re.findall(r"`([a-z0-9_]+)[^`]*`", (root / "docs" / "augmentation.md").read_text("utf-8")))
+    assert set(Augmentation.model_fields) | set(SplitRecipe.model_fields) <= told

@@ -12,7 +12,10 @@ from edge_ctc.simulate import Layout, write_run
 def simulate(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The run's folder, which does not exist yet.")],
     cells: Annotated[int, typer.Option(min=1, help="All cells of the run.")] = 1000,
-    ctcs: Annotated[int | None, typer.Option(min=0, help="How many of them are CTCs; ten, or all of fewer.")] = None,
+    ctcs: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many are CTCs; without it ten, or every cell of fewer."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="One seed is one patient; the same seed gives the same cells.")] = 0,
     instrument: Annotated[
         int, typer.Option(min=0, help="Optics and camera; 0 is the default one, others differ as instruments do.")

@@ -1,5 +1,6 @@
 """What is to be known of the labelled cells before a training: for people, and for the checkpoint."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -223,8 +224,9 @@ def _name(label: Label) -> str:
 def _lines(report: DataReport) -> Iterator[str]:
     for one in report.intensity:
         yield (
-            f"channel {one.channel}: background {one.background:.0f} counts, noise {one.noise:.1f}, above it CTC "
-            f"{one.ctc:.0f}, LEUKOCYTE {one.leukocyte:.0f}; full scale in {one.saturated:.1%} of cells"
+            f"channel {one.channel}: background {one.background:.0f} counts, noise {one.noise:.1f}; medians of cells, "
+            f"less the background: CTC {_counts(one.ctc)}, LEUKOCYTE {_counts(one.leukocyte)}; "
+            f"a pixel at full scale in {one.saturated:.1%} of cells"
         )
     yield "images: " + ", ".join(f"{count} of {high} x {wide} pixels" for (high, wide), count in report.sizes)
     between = report.across_patients
@@ -235,6 +237,10 @@ def _lines(report: DataReport) -> Iterator[str]:
     yield from _listed("groups of cells with the same image bytes", map(_group, report.identical))
     yield from _listed("pairs of cells that look the same, between patients: check them", map(_alike, between))
     yield from _listed("pairs of cells that look the same, within a patient", map(_alike, within))
+
+
+def _counts(median: float) -> str:
+    return "none" if math.isnan(median) else f"{median:+.0f}"
 
 
 def _group(labels: Sequence[Label]) -> str:

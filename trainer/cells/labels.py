@@ -141,7 +141,10 @@ def _check_columns(path: Path, found: object) -> None:
     columns = list(found) if isinstance(found, (list, tuple)) else []
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
-        raise DataError(f"{path}: columns {columns}, {missing} missing; expected {','.join(COLUMNS)}")
+        raise DataError(
+            f"{path}: column {', '.join(missing)} missing, found {', '.join(columns) or 'none'}; "
+            f"expected {','.join(COLUMNS)}"
+        )
     if len(set(columns)) != len(columns):
         raise DataError(f"{path}: columns {columns}, one of them twice; expected {','.join(COLUMNS)}")
 
