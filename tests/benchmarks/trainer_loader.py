@@ -23,9 +23,7 @@ from trainer.learning.inputs import Inputs
 from trainer.learning.model import seeded_model
 from trainer.recipe import Augmentation, Recipe, built_in_recipe
 
-SETTINGS = ((512, 1, 40), (256, 4, 64))
-"""Cells, channels, side in pixels."""
-EVERYTHING = Augmentation(
+ONE_CHANNEL = Augmentation(
     rotation="any",
     shift_px=2,
     scale=0.05,
@@ -34,9 +32,10 @@ EVERYTHING = Augmentation(
     offset_sigma=0.02,
     shot_noise=0.05,
     read_noise=0.02,
-    crosstalk=0.05,
-    dropout=0.1,
 )
+STAINS = ONE_CHANNEL.model_copy(update={"crosstalk": 0.05, "dropout": 0.1})
+SETTINGS = ((512, 1, 40, ONE_CHANNEL), (256, 4, 64, STAINS))
+"""Cells, channels, side in pixels, and every augmentation that there is for them."""
 
 
 class Loop(loop._Course):
@@ -119,8 +118,8 @@ def main(
     fast = built_in_recipe()
     arms = (Ready, Loop, ReadyOnAllCores, InLine) if all_cores else (Ready, Loop)
     typer.echo(f"{len(os.sched_getaffinity(0))} cores, {rounds} rounds; median (quartiles)")
-    for count, channels, side in SETTINGS:
-        for name, augmentation in (("its own", fast.augmentation), ("everything", EVERYTHING)):
+    for count, channels, side, everything in SETTINGS:
+        for name, augmentation in (("its own", fast.augmentation), ("everything", everything)):
             recipe = fast.model_copy(update={"augmentation": augmentation})
             found = rates(inputs(count, channels, side), recipe, arms, rounds)
             typer.echo(f"{side} px x {channels} channels, augmentation: {name}")

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from playwright.sync_api import Dialog
+from playwright.sync_api import Dialog, expect
 
 from edge_ctc.cells import Verdict
 from tests.browser.conftest import Opened, OpenGallery
@@ -213,12 +213,23 @@ def test_without_a_name_nothing_is_graded(open_gallery: OpenGallery) -> None:
 
 def test_nothing_is_lost_on_reload(opened: Opened) -> None:
     opened.press("4", "c", "3")
+    assert opened.progress == "2 of 5 read"
     opened.tab.reload()
     assert opened.text("#who").startswith("M. Rossi")
     assert (opened.progress, opened.current) == ("2 of 5 read", "0003")
     assert opened.reading("0002") == "3 most likely, cluster"
     opened.press("u", "u", "u")
     assert opened.progress == "0 of 5 read"
+
+
+def test_readings_outlive_a_browser_that_empties_what_it_kept_of_local_files(opened: Opened) -> None:
+    opened.press("4", "c", "3")
+    opened.tab.evaluate("localStorage.clear()")
+    opened.tab.reload()
+    assert (opened.progress, opened.reading("0002")) == ("2 of 5 read", "3 most likely, cluster")
+    assert opened.text("#who") == "M. Rossi, not saved as a file"
+    kept = opened.tab.evaluate("Object.keys(localStorage).filter(key => key.includes('M. Rossi')).length")
+    assert kept == 3, "two readings and what is known of the reader stand there again"
 
 
 def test_a_new_tab_asks_who_reads_and_finds_the_readings_by_the_name(open_gallery: OpenGallery, opened: Opened) -> None:
@@ -246,7 +257,7 @@ def test_two_tabs_of_one_reader_lose_nothing(open_gallery: OpenGallery, opened: 
     other.press("j", "3")
     opened.press("4")
     for one in (opened, other):
-        one.tab.wait_for_function("document.getElementById('progress').textContent === '2 of 5 read'")
+        expect(one.tab.locator("#progress")).to_have_text("2 of 5 read")
         one.tab.reload()
         assert [one.reading(cell) for cell in ("0001", "0002")] == ["4 definitely a CTC", "3 most likely"]
 

@@ -7,6 +7,8 @@ const element = (id) => document.getElementById(id);
 function ask(dialog) {
   dialog.returnValue = "";
   dialog.showModal();
+  // Not by "autofocus": that takes part in the loading of the page, too, when somebody presses keys already.
+  dialog.querySelector("[data-first]")?.focus();
   return new Promise((resolve) => {
     // At once: the next key may come between the answer and the event "close".
     dialog.querySelector("form").onsubmit = (event) => {

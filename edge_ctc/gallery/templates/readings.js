@@ -1,5 +1,10 @@
 "use strict";
-/* One reader's readings of this run, kept in the browser at once; every step can be taken back. */
+/* One reader's readings of this run, kept in the browser at once; every step can be taken back.
+
+   They are kept twice, since a busy Chromium was seen to empty the localStorage of a local file on a reload: there, for
+   every tab and for tomorrow, and in the sessionStorage of this tab. */
+
+const AREAS = ["localStorage", "sessionStorage"];
 
 const moment = () => new Date().toISOString().slice(0, 19) + "Z";
 
@@ -9,14 +14,18 @@ class Readings {
     this.key = ["edge-ctc reading", run.calls_sha256, reader];
     this.stepsKey = ["edge-ctc steps", run.calls_sha256, reader];
     this.aboutKey = ["edge-ctc reader", run.calls_sha256, reader];
-    this.byCell = new Map(store.keys(...this.key).map((key) => [key.at(-1), store.read("localStorage", ...key)]));
-    this.steps = store.read("sessionStorage", ...this.stepsKey) ?? [];
+    const keptIn = (area) => store.keys(area, ...this.key).map((key) => [key.at(-1), store.read(area, ...key)]);
+    this.byCell = new Map(keptIn("localStorage"));
+    const [everywhere, here] = AREAS.map((area) => store.read(area, ...this.aboutKey));
     /* hasSeen: this reader knows what the machine said of this run. unsaved: changed since the last file. */
-    this.about = store.read("localStorage", ...this.aboutKey) ?? { hasSeen: false, unsaved: false };
+    this.about = everywhere ?? here ?? { hasSeen: false, unsaved: false };
+    this.steps = store.read("sessionStorage", ...this.stepsKey) ?? [];
+    if (everywhere === null && here !== null) this.keepAbout(here.unsaved);
+    this.takeLater(keptIn("sessionStorage"));
   }
 
   static readersKnown() {
-    return store.keys("edge-ctc reader", run.calls_sha256).map((key) => key.at(-1));
+    return store.keys("localStorage", "edge-ctc reader", run.calls_sha256).map((key) => key.at(-1));
   }
 
   /* What is said of the cell; null where nothing is, or nothing any more. */
@@ -64,12 +73,12 @@ class Readings {
 
   keep(cellId, reading) {
     this.byCell.set(cellId, reading);
-    store.write("localStorage", reading, ...this.key, cellId);
+    for (const area of AREAS) store.write(area, reading, ...this.key, cellId);
   }
 
   keepAbout(unsaved) {
     this.about.unsaved = unsaved;
-    store.write("localStorage", this.about, ...this.aboutKey);
+    for (const area of AREAS) store.write(area, this.about, ...this.aboutKey);
     store.write("sessionStorage", this.steps, ...this.stepsKey);
   }
 
@@ -78,18 +87,23 @@ class Readings {
     this.keepAbout(this.about.unsaved);
   }
 
-  /* Readings of a file: of each cell the later one stays, and what is here where both are of the same second. */
+  /* Readings of a file. */
   takeIn(readings) {
-    const counts = { added: 0, replaced: 0, kept: 0, same: 0 };
-    for (const [cellId, reading] of readings) {
-      const here = this.byCell.get(cellId) ?? null;
-      const what = comparison(here, reading);
-      counts[what]++;
-      if (what === "added" || what === "replaced") this.keep(cellId, reading);
-      if (!reading.blind) this.about.hasSeen = true;
-    }
+    const counts = this.takeLater(readings);
+    if ([...readings.values()].some((reading) => !reading.blind)) this.about.hasSeen = true;
     this.steps = [];
     this.keepAbout(this.about.unsaved);
+    return counts;
+  }
+
+  /* Of each cell the later reading stays, and what is here where both are of the same second. */
+  takeLater(readings) {
+    const counts = { added: 0, replaced: 0, kept: 0, same: 0 };
+    for (const [cellId, reading] of readings) {
+      const what = comparison(this.byCell.get(cellId) ?? null, reading);
+      counts[what]++;
+      if (what === "added" || what === "replaced") this.keep(cellId, reading);
+    }
     return counts;
   }
 }

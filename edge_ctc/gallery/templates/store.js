@@ -16,10 +16,10 @@ const store = {
     this.attempt(() => window[area].setItem(JSON.stringify(key), JSON.stringify(value)));
   },
 
-  /* The keys in localStorage that begin with these parts; other pages may have put anything there. */
-  keys(...start) {
+  /* The keys in the area that begin with these parts; other pages may have put anything there. */
+  keys(area, ...start) {
     const beginsSo = (text) => text.startsWith(JSON.stringify(start).slice(0, -1) + ",");
-    return this.attempt(() => Object.keys(localStorage).filter(beginsSo).map((text) => JSON.parse(text))) ?? [];
+    return this.attempt(() => Object.keys(window[area]).filter(beginsSo).map((text) => JSON.parse(text))) ?? [];
   },
 
   attempt(act) {
