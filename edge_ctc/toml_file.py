@@ -3,9 +3,9 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,6 +29,7 @@ def read_toml(path: Path, model: type[ModelT]) -> ModelT:
     Raises:
         ConfigError: the file cannot be read, is no TOML, or a key is unknown, missing or wrong.
             Every fault is listed, each with its key, its line and, for an unknown one, the nearest known key.
+            Unknown keys come first: one that is missing may be one of them, misspelt.
     """
     return parse_toml(read_toml_bytes(path), str(path), model)
 
@@ -58,7 +59,8 @@ def parse_toml(content: bytes, source: str, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        faults = "; ".join(_fault(fault, model, content) for fault in error.errors())
+        unknown_first = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        faults = "; ".join(_fault(fault, model, content) for fault in unknown_first)
         raise ConfigError(f"{source}: {faults}") from error
 
 
@@ -81,8 +83,7 @@ def _fault(fault: Any, model: type[BaseModel], content: bytes) -> str:
         message = fault["msg"].removeprefix("Value error, ")
         found = "" if fault["type"] == "value_error" else f", found {fault['input']!r}"
         return f"{where}: {message}{found}{at}"
-    meant = did_you_mean(str(fault["loc"][-1]), _known_keys(model))
-    return f"{where}: unknown key{meant}{at}"
+    return f"{where}: {unknown_key(model, fault['loc'])}{at}"
 
 
 _TABLE = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_-]+)\s*\]")
@@ -108,16 +109,59 @@ def line_of(content: bytes, *keys: str | int) -> int | None:
     return None
 
 
-def _known_keys(model: type[BaseModel]) -> list[str]:
-    keys = list(model.model_fields)
-    for field in model.model_fields.values():
-        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                keys += _known_keys(part)
-    return keys
+def unknown_key(model: type[BaseModel], place: Sequence[str | int], root: str = "") -> str:
+    """What is wrong with a key that `model` does not know where it stands, and which was meant.
+
+    Args:
+        model: of the whole table.
+        place: where the key stands, as pydantic names it; the key is its last part.
+        root: name of the table in its file, where it is not the file itself.
+    """
+    key = str(place[-1])
+    own = _keys_at(model, place[:-1])
+    headers: dict[str, str] = {}
+    for header, known in _tables(model, root):
+        headers.setdefault(known, header)
+    if key in headers:
+        return f"unknown key here; it belongs {headers[key]}"
+    if near := _nearest(key, own):
+        return f'unknown key (did you mean "{near}"?)'
+    if near := _nearest(key, list(headers)):
+        return f'unknown key (did you mean "{near}", {headers[near]}?)'
+    return f"unknown key (known: {', '.join(own)})"
+
+
+def _keys_at(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """The keys of the table that `place` leads to; of several models that may stand there, of all."""
+    models = [model]
+    for part in place:
+        # What names no field is the number in a list, or the kind of a union.
+        fields = [one.model_fields[part] for one in models if isinstance(part, str) and part in one.model_fields]
+        models = [within for field in fields for within in _models_in(field.annotation)] or models
+    return list(dict.fromkeys(key for one in models for key in one.model_fields))
+
+
+def _tables(model: type[BaseModel], name: str) -> Iterator[tuple[str, str]]:
+    """Every key within `model`, behind where it belongs."""
+    here = f"under [{name}]" if name else "at the top, before the first [table]"
+    for key in model.model_fields:
+        yield here, key
+    for key, field in model.model_fields.items():
+        for within in _models_in(field.annotation):
+            yield from _tables(within, f"{name}.{key}" if name else key)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if get_origin(annotation) is None:
+        return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _nearest(found: str, known: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(found, known, n=1)), None)
 
 
 def did_you_mean(found: str, known: Sequence[str]) -> str:
     """` (did you mean "…"?)` for the nearest of `known`, else the list of what is known."""
-    near = difflib.get_close_matches(found, known, n=1)
-    return f' (did you mean "{near[0]}"?)' if near else f" (known: {', '.join(known)})"
+    near = _nearest(found, known)
+    return f' (did you mean "{near}"?)' if near else f" (known: {', '.join(known)})"

@@ -41,13 +41,27 @@ def test_a_misspelt_key_of_a_table_within_is_refused_with_the_key_that_was_meant
         parse_toml(b'name = "a"\n[[lenses]]\npower = 1.0\npowr = 1.0', "a.toml", Settings)
 
 
-def test_a_key_like_no_other_is_refused_with_all_that_are_known() -> None:
-    with pytest.raises(ConfigError, match=r"known: schema_version, name, steps, lenses, power"):
+def test_a_key_like_no_other_is_refused_with_all_that_are_known_where_it_stands() -> None:
+    with pytest.raises(ConfigError, match=r"known: schema_version, name, steps, lenses\)"):
         parse_toml(b'name = "a"\nxyzzy = 4', "a.toml", Settings)
 
 
+def test_a_key_that_belongs_under_a_table_or_at_the_top_is_told_so() -> None:
+    with pytest.raises(ConfigError, match=r"power: unknown key here; it belongs under \[lenses\] \(line 2\)"):
+        parse_toml(b'name = "a"\npower = 1.0', "a.toml", Settings)
+    with pytest.raises(ConfigError, match=r'powr: unknown key \(did you mean "power", under \[lenses\]\?\)'):
+        parse_toml(b'name = "a"\npowr = 1.0', "a.toml", Settings)
+    with pytest.raises(ConfigError, match=r"lenses.0.steps: unknown key here; it belongs at the top, before the first"):
+        parse_toml(b'name = "a"\n[[lenses]]\npower = 1.0\nsteps = 4', "a.toml", Settings)
+
+
+def test_a_misspelt_key_comes_before_the_missing_one_that_it_stands_for() -> None:
+    with pytest.raises(ConfigError, match=r'nmae: unknown key \(did you mean "name"\?\).*; name: missing; add it$'):
+        parse_toml(b'nmae = "a"', "a.toml", Settings)
+
+
 def test_every_fault_is_told_at_once() -> None:
-    with pytest.raises(ConfigError, match=r"name: .*steps: .*xyzzy: "):
+    with pytest.raises(ConfigError, match=r"xyzzy: .*name: .*steps: "):
         parse_toml(b'steps = "four"\nxyzzy = 4', "a.toml", Settings)
 
 

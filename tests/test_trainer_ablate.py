@@ -108,7 +108,7 @@ def test_the_written_table_has_a_row_for_every_arm_and_difference(ablated: Path)
     text = (ablated / "table.md").read_text()
     assert text.startswith("# tiny cells\n\n12 CTCs and 36 leukocytes of 48 patients, each scored by")
     assert text.count("\n| still |") == 1
-    assert text.count("\n| moved |") == 3
+    assert text.count("\n| moved |") == 2
     assert (ablated / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -205,7 +205,17 @@ def test_a_difference_has_its_sign_and_a_figure_has_none() -> None:
     cell = "0.250 [0.150, 0.350], sd 0.010"
     signed = "+0.250 [+0.150, +0.350], sd 0.010"
     assert text.count(f"| moved | {cell} | {cell} | {cell} |") == 1
-    assert text.count(f"| moved | {signed} | {signed} | {signed} |") == 2
+    assert text.count(f"| moved | {signed} | {signed} | {signed} |") == 1
+
+
+def test_the_arm_before_is_told_where_it_is_not_the_baseline() -> None:
+    two, third = ablation(0.25), Arm("third", RECIPE)
+    assert "Less the arm before" not in markdown(two)
+    figures = two.arms[1].figures
+    table = replace(TABLE, arms=(*TABLE.arms, third))
+    three = replace(two, table=table, arms=(*two.arms, ArmFigures(third, figures, figures, figures)))
+    assert "Less the arm before it, paired:" in markdown(three)
+    assert "Less the arm before" in markdown(replace(two, table=replace(TABLE, baseline="moved")))
 
 
 def test_what_is_not_defined_is_a_dash_and_null(tmp_path: Path) -> None:

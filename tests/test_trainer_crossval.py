@@ -44,9 +44,10 @@ class Listener:
 
     kills: tuple[str, int] | None = None
     heard: list[tuple[str, int]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        pass
+        self.said.append(text)
 
     def advanced(self, what: str, done: int, total: int, note: str = "") -> None:
         del total, note
@@ -138,6 +139,9 @@ def test_seeds_can_be_added_to_what_is_finished(copy: Path, dataset: Dataset) ->
     assert table.seeds == (0, 1)
     assert table.of_seed(0).to_csv() == (copy / "table.csv").read_bytes()
     assert sum(what == "epoch" for what, _ in listener.heard) == 2
+    named = [text for text in listener.said if text.startswith("seed ")]
+    assert named == ["seed 1, fold 0", "seed 1, fold 1"]
+    assert listener.said[0] == named[0]
 
 
 def test_what_was_killed_between_two_epochs_of_a_fold_goes_on_there(dataset: Dataset, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from trainer.evaluation.figures import NAMES, Asked, Figure, confusion, differen
 from trainer.evaluation.out_of_fold import OutOfFold
 from trainer.evaluation.verdict_counts import found_in_run
 from trainer.learning import torchvision_on_cpu  # noqa: F401 - before torchmetrics
+from trainer.pages import report
 
 # isort: split
 from torchmetrics.functional.retrieval import retrieval_recall
@@ -261,6 +262,25 @@ def test_probabilities_that_are_right_refit_to_slope_one_and_sum_to_the_ctcs() -
     assert evidence.expected == pytest.approx(evidence.ctcs, rel=0.05)
     for one in evidence.bins:
         assert one.ctcs == pytest.approx(one.expected, rel=0.15)
+
+
+def test_the_bins_of_p_ctc_begin_at_0_and_sum_to_every_cell_that_has_one() -> None:
+    table = table_of()
+    p_ctc = table.p_ctc.copy()
+    p_ctc[:3], p_ctc[3], p_ctc[4] = np.nan, 0.0, 1.0
+    evidence = calibration_evidence(replace(table, p_ctc=p_ctc), None)
+    assert evidence is not None
+    assert (evidence.bins[0].low, evidence.bins[0].high) == (0, 0.1)
+    seeds = len(table.seeds)
+    assert sum(one.cells for one in evidence.bins) == pytest.approx(len(p_ctc) / seeds - evidence.without)
+    assert sum(one.expected for one in evidence.bins) == pytest.approx(evidence.expected)
+    assert sum(one.ctcs for one in evidence.bins) == pytest.approx(evidence.ctcs)
+    first = evidence.bins[0]
+    row = f"| 0 to 0.1 | {first.cells:.1f} | {first.expected:.1f} | {first.ctcs:.1f} |"
+    assert (
+        f"| p_ctc | cells | sum of p_ctc | CTCs |\n| --- | --- | --- | --- |\n{row}\n"
+        in report._calibration(evidence)[1]
+    )
 
 
 def test_probabilities_that_are_too_sure_refit_to_a_slope_under_one() -> None:

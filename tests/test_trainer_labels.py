@@ -1,5 +1,6 @@
 """Labels: one table, and every way in which it can contradict itself."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge_ctc.errors import DataError, InputMissingError
 from trainer.cells.labels import Label, read_labels
+from trainer.cells.not_held import no_such_cell
 
 HEADER = "run_id,cell_id,label,patient\n"
 READ_HEADER = "run_id,cell_id,label,patient,reader,truth\n"
@@ -55,6 +57,13 @@ def test_an_unknown_label_is_named_with_its_line(tmp_path: Path) -> None:
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, "run_id,cell_id,class\nrun1,1,CTC\n")
     with pytest.raises(DataError, match=r"column label, patient missing, found run_id, cell_id, class"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_with_another_separator_is_told_so(tmp_path: Path, mark: str) -> None:
+    path = written(tmp_path, HEADER.replace(",", mark) + mark.join(("run1", "1", "CTC", "p1\n")))
+    with pytest.raises(DataError, match=re.escape(f"columns parted by {mark!r}, expected by ','")):
         read_labels(path)
 
 
@@ -141,3 +150,32 @@ def test_rows_that_are_not_two_readers_opinions_are_refused(tmp_path: Path, seco
     path = written(tmp_path, READ_HEADER + f"run1,1,CTC,p1,Anna,\nrun1,1,{second}\n")
     with pytest.raises(DataError, match=rf"line 3: cell 1 of run run1 is labelled before.*{remedy}"):
         read_labels(path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "meant"),
+    [
+        ("7", ["0006", "0007", "0070"], "0007"),
+        ("0007", ["6", "7"], "7"),
+        ("Cell_7", ["cell_0006", "cell_0007"], "cell_0007"),
+        ("cel_7_BF", ["cell_7_BF", "tile_7_BF"], "cell_7_BF"),
+    ],
+)
+def test_a_cell_id_that_differs_by_leading_zeros_or_a_letter_is_guessed(
+    wanted: str, held: list[str], meant: str
+) -> None:
+    assert f'no such cell (did you mean "{meant}"?); ' in no_such_cell(wanted, "run1", held)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held"), [("0004", ["0060", "0003", "0040"]), ("cell_0004", ["cell_0060"]), ("x7", ["0007"]), ("4", [])]
+)
+def test_another_number_is_another_cell_whose_images_may_be_missing(wanted: str, held: list[str]) -> None:
+    said = no_such_cell(wanted, "run1", held)
+    assert "did you mean" not in said
+    assert "its images may be missing from the run" in said
+
+
+def test_of_the_cells_that_a_run_holds_ten_are_named() -> None:
+    said = no_such_cell("0999", "run1", [f"{number:04d}" for number in range(130)])
+    assert "(it holds 0000, 0001, 0002, 0003, 0004, 0005, 0006, 0007, 0008, 0009 and 120 more)" in said

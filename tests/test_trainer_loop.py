@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edge_ctc.errors import ConfigError
+from edge_ctc.errors import ConfigError, DataError
 from tests.listener import KilledError, Listener
 from trainer.learning import loop
 from trainer.learning.inputs import Inputs
@@ -71,6 +71,17 @@ def test_a_training_that_was_killed_ends_as_an_unbroken_one_with_its_best_weight
         model, again = trained(folder, ours, stopping)
         assert again == epochs
         assert same(model, unbroken)
+
+
+def test_a_work_folder_without_its_tensors_names_the_file_and_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        trained(tmp_path / "work", recipe(), None, Listener(2))
+    kept = next((tmp_path / "work").glob("epoch-*.safetensors"))
+    kept.unlink()
+    with pytest.raises(DataError, match=rf"{kept.name}: no such file, which holds the network after epoch \d") as told:
+        trained(tmp_path / "work", recipe())
+    assert "Errno" not in str(told.value)
+    assert f"put it back, or remove {tmp_path / 'work'} to begin anew" in str(told.value)
 
 
 def test_a_loss_that_rises_for_so_many_epochs_ends_the_training_and_the_best_weights_are_kept(tmp_path: Path) -> None:

@@ -27,6 +27,19 @@ def test_an_unknown_key_of_a_table_is_refused_too(tmp_path: Path) -> None:
         loaded(tmp_path, "[augmentation]\nshift = 1\n")
 
 
+def test_a_key_of_a_table_that_stands_at_the_top_is_told_where_it_belongs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"rotation: unknown key here; it belongs under \[augmentation\] \(line 4\)"):
+        loaded(tmp_path, 'rotation = "none"\n')
+
+
+def test_a_key_like_no_other_is_told_with_those_of_its_own_place_alone(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="known: ") as told:
+        loaded(tmp_path, "xyzzy = 1\n")
+    assert "epochs" in str(told.value)
+    assert "shift_px" not in str(told.value)
+    assert "train_only" not in str(told.value)
+
+
 def test_a_patient_named_for_two_parts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"patients \['a'\] are named twice"):
         loaded(tmp_path, '[split]\ntrain = ["a", "b"]\nvalidation = ["a"]\n')

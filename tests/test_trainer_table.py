@@ -73,6 +73,10 @@ def test_a_sample_is_learned_from(tmp_path: Path) -> None:
         (HEAD + ARMS.replace("[arms.recipe.augmentation]\nshift_px", "recipe.augmentation"), r"still: augmentation: "),
         (HEAD + ARMS.replace('"still"', '"All"'), r"arms \['all'\] are named twice"),
         (HEAD + ARMS.replace('"still"', '"../still"'), r"arms\.1\.name: "),
+        (
+            HEAD + ARMS + "epochs = 3\n",
+            r"augmentation\.epochs: unknown key here; it belongs under \[arms\.recipe\]",
+        ),
         (HEAD.replace('"all"', '"stil"') + ARMS, r'baseline \'stil\': no such arm \(did you mean "still"\?\)'),
         (HEAD + ARMS[: ARMS.rindex("[[arms]]")], "at least 2 items"),
         (HEAD + ARMS.replace("shift_px = 0", "shift_px = 3"), r"arms \['all', 'still'\] are one recipe"),

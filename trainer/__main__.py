@@ -1,24 +1,25 @@
 """`python -m trainer`: the commands of the trainer."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_ctc.cli import run_app
 from edge_ctc.exports.profile import load_profile
-from trainer.ablate import Order as AblationOrder
-from trainer.ablate import ablate as ablate_order
-from trainer.cells.folds import Folds
-from trainer.evaluate import REPORT
-from trainer.evaluate import evaluate as evaluate_order
-from trainer.fit import Order
-from trainer.fit import fit as fit_order
+from trainer.cells.dataset import check_runs
+from trainer.cells.labels import read_labels
 from trainer.progress import ConsoleReporter
-from trainer.recard import recard
 from trainer.recipe import built_in_recipe, load_recipe
-from trainer.table import load_table
+
+if TYPE_CHECKING:
+    from trainer.fit import Order
+
+# What a command does is imported inside it: torch takes seconds, and neither --help nor a mistyped path should wait.
+# ruff: noqa: PLC0415
 
 PROG = "python -m trainer"
 
@@ -59,8 +60,15 @@ def fit(
 
     Example: python -m trainer fit --runs exports --labels labels.csv --out checkpoints/ours
     """
-    with ConsoleReporter() as reporter:
-        description = fit_order(_order(runs, labels, out, profile, recipe), reporter)
+    with _going_on() as reporter:
+        from trainer.checkpoint.folder import refuse_existing
+
+        refuse_existing(Path(os.path.abspath(out)))
+        _check_inputs(runs, labels)
+        order = _order(runs, labels, out, profile, recipe)
+        from trainer.fit import fit as fit_order
+
+        description = fit_order(order, reporter)
     figures = ", ".join(f"{name} {value}" for name, value in description.metrics.items())
     typer.echo(f"{out}: checkpoint {description.name}, {figures}")
     if description.promise is not None:
@@ -83,8 +91,14 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one for each option of the command lin
 
     Example: python -m trainer evaluate --runs exports --labels labels.csv --out evaluations/ours
     """
-    with ConsoleReporter() as reporter:
-        found = evaluate_order(_order(runs, labels, out, profile, recipe), Folds(folds, seeds), reporter)
+    with _going_on() as reporter:
+        _check_inputs(runs, labels)
+        order = _order(runs, labels, out, profile, recipe)
+        from trainer.cells.folds import Folds
+        from trainer.evaluate import REPORT
+        from trainer.evaluate import evaluate as evaluate_order
+
+        found = evaluate_order(order, Folds(folds, seeds), reporter)
     f1, precision = (next(one for one in found.figures if one.name == name) for name in ("f1_ctc", "average_precision"))
     typer.echo(
         f"{out / REPORT}: F1 of CTC {f1.value:.3f} ({f1.low:.3f} to {f1.high:.3f}), "
@@ -106,8 +120,13 @@ def ablate(  # noqa: PLR0913, PLR0917 - one for each option of the command line
 
     Example: python -m trainer ablate --table arms.toml --runs exports --labels labels.csv --out ablations/ours
     """
-    order = AblationOrder(runs, labels, None if profile is None else load_profile(profile))
-    with ConsoleReporter() as reporter:
+    with _going_on() as reporter:
+        _check_inputs(runs, labels)
+        from trainer.ablate import Order as AblationOrder
+        from trainer.ablate import ablate as ablate_order
+        from trainer.table import load_table
+
+        order = AblationOrder(runs, labels, None if profile is None else load_profile(profile))
         ablate_order(order, load_table(table, start), Path(os.path.abspath(out)), jobs, reporter)
     typer.echo((out / "table.md").read_text(encoding="utf-8"))
 
@@ -124,19 +143,35 @@ def card(
 
     Example: python -m trainer card checkpoints/ours --evaluation evaluations/ours --out checkpoints/ours-1
     """
+    from trainer.recard import recard
+
     description = recard(checkpoint, evaluation, Path(os.path.abspath(out)))
     typer.echo(f"{out}: checkpoint {description.name}")
 
 
-def _order(runs: Path, labels: Path, out: Path, profile: str | None, recipe: str) -> Order:
+def _check_inputs(runs: Path, labels: Path) -> None:
+    """Look at the labels, and for their runs, before anything slow is loaded."""
+    check_runs(runs, read_labels(labels).cells)
+
+
+@contextlib.contextmanager
+def _going_on() -> Iterator[ConsoleReporter]:
+    """A reporter for a command that goes on where it stood, which an interrupt then says."""
+    with ConsoleReporter() as reporter:
+        try:
+            yield reporter
+        except KeyboardInterrupt:
+            reporter.say("interrupted; the same command goes on where it stood")
+            raise
+
+
+def _order(runs: Path, labels: Path, out: Path, profile: str | None, recipe: str) -> "Order":
     path = Path(recipe)
-    return Order(
-        runs=runs,
-        labels=labels,
-        out=Path(os.path.abspath(out)),
-        recipe=load_recipe(path) if path.suffix or os.sep in recipe else built_in_recipe(f"{recipe}.toml"),
-        profile=None if profile is None else load_profile(profile),
-    )
+    read = load_recipe(path) if path.suffix or os.sep in recipe else built_in_recipe(f"{recipe}.toml")
+    loaded = None if profile is None else load_profile(profile)
+    from trainer.fit import Order
+
+    return Order(runs, labels, Path(os.path.abspath(out)), read, loaded)
 
 
 if __name__ == "__main__":

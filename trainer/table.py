@@ -10,14 +10,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from edge_ctc.errors import ConfigError
-from edge_ctc.toml_file import StrictModel, did_you_mean, read_toml
+from edge_ctc.toml_file import StrictModel, did_you_mean, read_toml, unknown_key
 from trainer.cells.folds import Folds, Sample
-from trainer.recipe import Augmentation, Recipe, SplitRecipe, load_recipe
+from trainer.recipe import Recipe, load_recipe
 
 GIVEN_START = "given"
 """`start` of an arm whose weights lie outside the project: `--start` says where."""
 
-_RECIPE_KEYS = (*Recipe.model_fields, *Augmentation.model_fields, *SplitRecipe.model_fields)
 _SAYS_NOTHING = {"name", "notice", "seed"}
 
 
@@ -145,7 +144,7 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 def _fault(fault: Any) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "recipe"
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key{did_you_mean(str(fault['loc'][-1]), _RECIPE_KEYS)}"
+        return f"{where}: {unknown_key(Recipe, fault['loc'], 'arms.recipe')}"
     return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
 
 

@@ -1,6 +1,7 @@
 """Labelled cells out of runs, read as the product reads them."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from edge_ctc.exports.profile import LoadedProfile, Profile
 from edge_ctc.exports.runs import Run, read_run
 from edge_ctc.pipeline import CellReader
 from edge_ctc.preprocess import Bits, ChannelInput, Counts, InputSpec, Intensity, PixelSize, prepare
-from edge_ctc.toml_file import did_you_mean
 from trainer.cells.labels import Label
+from trainer.cells.not_held import no_such_cell, no_such_run
 from trainer.progress import Reporter
 
 _SMALLEST_SIDE_PX = 8
@@ -119,7 +120,7 @@ def read_dataset(
     by_run: dict[str, list[Label]] = {}
     for label in labels:
         by_run.setdefault(label.run_id, []).append(label)
-    _check_runs(runs, by_run)
+    check_runs(runs, labels)
     opened = {run_id: _open(runs / run_id, profile) for run_id in by_run}
     declared = _agreed([one.profile for one in opened.values()])
     channels = _channels(opened, wanted)
@@ -135,7 +136,14 @@ def read_dataset(
     return Dataset(tuple(cells), tuple(left_out), unlabelled, channels, wanted.auxiliary, _dtype(cells), *declared)
 
 
-def _check_runs(runs: Path, by_run: dict[str, list[Label]]) -> None:
+def check_runs(runs: Path, labels: Sequence[Label]) -> None:
+    """Refuse labels of a run that is no folder in `runs`; nothing of a run is read.
+
+    Raises:
+        InputMissingError: `runs` is no folder.
+        RunUnreadableError: the disk failed.
+        DataError: a label names a run that is not there.
+    """
     try:
         with os.scandir(runs) as entries:
             folders = [entry.name for entry in entries if entry.is_dir()]
@@ -143,12 +151,9 @@ def _check_runs(runs: Path, by_run: dict[str, list[Label]]) -> None:
         raise InputMissingError(f"{runs}: no such folder; name the folder that holds the runs") from error
     except OSError as error:
         raise RunUnreadableError(f"{runs}: cannot be listed ({error.strerror}); try again later") from error
-    for run_id, labels in by_run.items():
+    for run_id, count in Counter(label.run_id for label in labels).items():
         if run_id not in folders:
-            raise DataError(
-                f"run {run_id}: {len(labels)} labels, but no such folder in {runs}{did_you_mean(run_id, folders)}; "
-                "mend run_id or name another --runs"
-            )
+            raise DataError(no_such_run(run_id, count, runs, folders))
 
 
 def _open(folder: Path, profile: LoadedProfile | None) -> _OpenRun:
@@ -198,10 +203,7 @@ def _read(
     reader = CellReader(one.run.folder, one.profile, spec)
     for label in labels:
         if label.cell_id not in cells:
-            raise DataError(
-                f"cell {label.cell_id} of run {label.run_id}: labelled, but the run holds no such cell"
-                f"{did_you_mean(label.cell_id, list(cells)[:100])}; leading zeros belong to the id"
-            )
+            raise DataError(no_such_cell(label.cell_id, label.run_id, list(cells)))
     return [_cell(reader, cells[label.cell_id], label, len(channels)) for label in labels]
 
 

@@ -16,6 +16,7 @@ COLUMNS = ("run_id", "cell_id", "label", "patient")
 OPTIONAL_COLUMNS = ("reader", "truth")
 CLASSES = (Verdict.LEUKOCYTE.value, Verdict.CTC.value)
 
+_OTHER_SEPARATORS = (";", "\t")
 _MAX_BYTES = 1 << 30
 _NO_NAMES = ("nan", "none", "null", "n/a", "na", "#n/a")
 """What spreadsheets and pandas write for an empty field, in lower case."""
@@ -139,6 +140,11 @@ def _text(path: Path) -> str:
 
 def _check_columns(path: Path, found: object) -> None:
     columns = list(found) if isinstance(found, (list, tuple)) else []
+    if len(columns) == 1 and (parted := [mark for mark in _OTHER_SEPARATORS if mark in columns[0]]):
+        raise DataError(
+            f"{path}: columns parted by {parted[0]!r}, expected by ','; a spreadsheet whose language writes 0,5 saves "
+            "CSV so: replace each of them by a comma in a text editor, or choose the comma where it saves"
+        )
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise DataError(

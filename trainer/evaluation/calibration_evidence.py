@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from trainer.evaluation.out_of_fold import OutOfFold
 
-EDGES = (0.1, 0.25, 0.5, 0.75, 1.0)
-"""Of the bins of p_ctc; most leukocytes lie below the first and would hide all others."""
+EDGES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+"""Of the bins of p_ctc, which hold every cell that has one; most leukocytes lie in the first."""
 
 _SMALLEST = 1e-6
 """p_ctc has six digits: at 1 its logit would be infinite."""

@@ -145,7 +145,9 @@ def _finished(experiment: _Experiment, seed: int, fold: int) -> FoldResult | Non
 
 def _new(experiment: _Experiment, seed: int, fold: int, held_out: Sequence[str], reporter: Reporter) -> FoldResult:
     """Train the fold, on from where it stands, and keep what it gave."""
-    recipe, cells = experiment.seeded(seed), experiment.cells(seed, held_out, f"seed {seed}, fold {fold}")
+    where = f"seed {seed}, fold {fold}"
+    reporter.say(where)
+    recipe, cells = experiment.seeded(seed), experiment.cells(seed, held_out, where)
     path = experiment.path(seed, fold)
     own = hashlib.sha256(f"{experiment.fingerprint} {seed} {fold}".encode()).hexdigest()
     work = WorkFolder(path.with_suffix(_WORK), own)

@@ -95,7 +95,7 @@ class WorkFolder:
         try:
             state = _State.model_validate_json(path.read_bytes())
             self._check_owner(state)
-            content = (self.folder / state.tensors).read_bytes()
+            content = self._tensors_of(state)
             if hashlib.sha256(content).hexdigest() != state.sha256:
                 raise DataError(f"{self.folder / state.tensors}: changed since it was written; {self._way_out()}")
             _load(load(content), model, best, optimizer)
@@ -143,6 +143,16 @@ class WorkFolder:
                 f"({state.fingerprint[:12]}…, now {self._fingerprint[:12]}…); "
                 f"go on with those, or {self._way_out()}"
             )
+
+    def _tensors_of(self, state: _State) -> bytes:
+        path = self.folder / state.tensors
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{path}: no such file, which holds the network after epoch {len(state.epochs)}; put it back, "
+                f"or {self._way_out()}"
+            ) from error
 
     def _way_out(self) -> str:
         return f"remove {self.folder} to begin anew, or name another --out"

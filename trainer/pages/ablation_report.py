@@ -83,8 +83,14 @@ def markdown(ablation: Ablation) -> str:
     table = ablation.table
     parts = [f"# {table.name}", _layout(ablation), _grid("arm", [(one, one.figures) for one in ablation.arms], "")]
     parts += [f"Less `{table.baseline}`, paired:", _grid("arm", _having(ablation, "to_baseline"), "+")]
-    parts += ["Less the arm before it, paired:", _grid("arm", _having(ablation, "to_former"), "+")]
+    if _has_others_before(table):
+        parts += ["Less the arm before it, paired:", _grid("arm", _having(ablation, "to_former"), "+")]
     return "\n\n".join(parts) + "\n"
+
+
+def _has_others_before(table: Table) -> bool:
+    """Whether some arm's difference to the arm before it is another than that to the baseline."""
+    return len(table.arms) > 2 or table.arms[0].name != table.baseline
 
 
 def _having(ablation: Ablation, name: str) -> list[tuple[ArmFigures, tuple[Figure, ...]]]:
@@ -161,20 +167,36 @@ def _numbers(figures: tuple[Figure, ...] | None) -> dict[str, dict[str, float | 
 
 
 def picture(ablation: Ablation) -> bytes:
-    """A PNG: each arm's differences to the baseline (filled) and to the arm before it (hollow), with intervals."""
+    """A PNG: each arm's differences to the baseline (filled) and to the arm before it (hollow), with intervals.
+
+    Without the latter where they are the same.
+    """
     names = [one.arm.name for one in ablation.arms]
-    drawn = Picture(figsize=(3 * len(SHOWN) + 2, 0.55 * len(names) + 1.6), dpi=_DPI, layout="constrained")
+    drawn = Picture(figsize=(3 * len(SHOWN) + 2, 0.55 * len(names) + 2.0), dpi=_DPI, layout="constrained")
+    baseline, before = f"less the arm {ablation.table.baseline}", _has_others_before(ablation.table)
     panels = drawn.subplots(1, len(SHOWN), sharey=True)
     for place, (axes, shown) in enumerate(zip(panels, SHOWN.values(), strict=True)):
         axes.axvline(0, color=GREY, linewidth=1)
-        _draw(axes, _at(place, ablation, "to_baseline"), -_APART, BLUE, BLUE, f"less the arm {ablation.table.baseline}")
-        _draw(axes, _at(place, ablation, "to_former"), _APART, ORANGE, "white", "less the arm before")
+        _draw(axes, _at(place, ablation, "to_baseline"), -_APART if before else 0, BLUE, BLUE, baseline)
+        if before:
+            _draw(axes, _at(place, ablation, "to_former"), _APART, ORANGE, "white", "less the arm before")
         axes.set_xlabel(f"difference in {shown}")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    drawn.suptitle(_title(ablation), fontsize=11)
+    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return png(drawn)
+
+
+def _title(ablation: Ablation) -> str:
+    folds = ablation.table.folds
+    seeds = "seed" if folds.seeds == 1 else "seeds"
+    return (
+        f"{ablation.table.name}: paired differences between arms, n = {folds.seeds} {seeds} x {folds.folds} folds "
+        f"({ablation.ctcs} CTCs, {ablation.leukocytes} leukocytes, {ablation.patients} patients)\n"
+        "dot: mean of the seeds; bar: 95 % bootstrap interval over patients"
+    )
 
 
 def _at(place: int, ablation: Ablation, name: str) -> list[tuple[int, Figure]]:

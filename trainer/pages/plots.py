@@ -59,10 +59,14 @@ def precision_recall(table: OutOfFold) -> bytes:
 
 
 def reliability(evidence: CalibrationEvidence) -> bytes:
-    """Mean p_ctc of each bin against the share of CTCs in it, above how many cells it rests on."""
+    """Mean p_ctc of each bin against the share of CTCs in it, above how many cells it rests on.
+
+    Without the first bin, whose many leukocytes would hide the cells of all others.
+    """
     figure = Figure(figsize=(_SIDE_INCHES[0], 5.8), dpi=_DPI, layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    filled = [one for one in evidence.bins if one.cells > 0]
+    bins = evidence.bins[1:]
+    filled = [one for one in bins if one.cells > 0]
     expected = [one.expected / one.cells for one in filled]
     found = [one.ctcs / one.cells for one in filled]
     spread = np.array([_wilson(share, one.cells) for share, one in zip(found, filled, strict=True)]).T
@@ -79,9 +83,9 @@ def reliability(evidence: CalibrationEvidence) -> bytes:
     )
     axes.set(ylabel="share of CTCs", xlim=(0, 1), ylim=(-0.03, 1.03))
     axes.legend(loc="upper left")
-    total = sum(one.cells for one in evidence.bins)
-    axes.set_title(f"Reliability where p_ctc is {evidence.bins[0].low:g} or more, n = {total:.0f} cells per seed")
-    for one in evidence.bins:
+    total = sum(one.cells for one in bins)
+    axes.set_title(f"Reliability where p_ctc is {bins[0].low:g} or more, n = {total:.0f} cells per seed")
+    for one in bins:
         _bar(below, one.low, one.high, one.cells)
     below.set(xlabel="p_ctc, mean of the bin above, range of the bin below", ylabel="cells per seed")
     below.margins(y=0.35)

@@ -171,7 +171,7 @@ def _calibration(evidence: CalibrationEvidence | None) -> list[str]:
         (f"{one.low:g} to {one.high:g}", f"{one.cells:.1f}", f"{one.expected:.1f}", f"{one.ctcs:.1f}")
         for one in evidence.bins
     ]
-    bins = _table(("p_ctc", "cells", "CTCs expected", "CTCs found"), rows)
+    bins = _table(("p_ctc", "cells", "sum of p_ctc", "CTCs"), rows)
     return [said, bins, "![Reliability](reliability.png)"]
 
 
