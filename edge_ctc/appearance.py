@@ -233,6 +233,12 @@ class Fingerprint(StrictModel):
     ctc: ClassFingerprint
     runs: RunSpread | None = None
 
+    @property
+    def channel_names(self) -> tuple[set[str], ...]:
+        """Of both classes, and of the runs where they are known."""
+        runs = () if self.runs is None else (self.runs,)
+        return tuple(set(one.channels) for one in (self.leukocyte, self.ctc, *runs))
+
 
 def check_rising(name: str, quantiles: Sequence[float]) -> None:
     """Refuse quantiles that fall.

@@ -35,6 +35,9 @@ class Reporter(Protocol):
     def started(self, cells: int, reused: int) -> None:
         """`cells` will be computed, `reused` rows are taken from the former calls."""
 
+    def drawing(self, cells: int) -> None:
+        """The calls stand; the gallery of so many cells is drawn."""
+
     def advanced(self, cells: int) -> None:
         """So many cells more are done."""
 

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from edge_ctc.description import Description
 from edge_ctc.errors import CheckpointError, InputMissingError
 from edge_ctc.network import Precision
+from edge_ctc.novelty import Novelty, read_novelty
 from edge_ctc.preprocess import InputSpec
 
 SCHEMA_VERSION = 1
@@ -29,7 +30,9 @@ MODEL_FP32 = "model.onnx"
 MODEL_FP16 = "model.fp16.onnx"
 REFERENCE = "reference.npz"
 MODEL_CARD = "MODEL_CARD.md"
+NOVELTY = "novelty.npz"
 HASHED_FILES = (MODEL_FP32, MODEL_FP16, REFERENCE, MODEL_CARD)
+"""And `NOVELTY` where the training had the cells for it."""
 
 _MAX_FILE_BYTES = 1 << 30
 
@@ -61,6 +64,7 @@ class Checkpoint:
         description: checkpoint.json, validated.
         models: the ONNX graphs, as hashed, by precision.
         reference: the reference cells.
+        novelty: how a cell is known that is like none of the training; None: not known.
     """
 
     folder: Path
@@ -68,6 +72,7 @@ class Checkpoint:
     description: Description
     models: Mapping[Precision, bytes]
     reference: Reference
+    novelty: Novelty | None
 
     @property
     def name(self) -> str:
@@ -98,14 +103,18 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         raise InputMissingError(f"{folder}: no such folder; name a checkpoint as the trainer writes it")
     raw = _read(folder / DESCRIPTION)
     description = _describe(raw, folder / DESCRIPTION)
-    contents = {name: _read(folder / name) for name in HASHED_FILES}
+    beside = (NOVELTY,) if NOVELTY in description.files else ()
+    contents = {name: _read(folder / name) for name in (*HASHED_FILES, *beside)}
     _check_hashes(folder, contents, description.files)
+    reference = _reference(contents[REFERENCE], folder / REFERENCE, description.input)
+    features = reference.features.shape[1]
     return Checkpoint(
         folder=folder,
         sha256=hashlib.sha256(raw).hexdigest(),
         description=description,
         models={"fp32": contents[MODEL_FP32], "fp16": contents[MODEL_FP16]},
-        reference=_reference(contents[REFERENCE], folder / REFERENCE, description.input),
+        reference=reference,
+        novelty=read_novelty(contents[NOVELTY], folder / NOVELTY, features) if beside else None,
     )
 
 

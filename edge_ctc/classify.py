@@ -9,6 +9,8 @@ from edge_ctc.errors import CalledByAnotherError, NotARunError, RunUnreadableErr
 from edge_ctc.exports.completeness import says_it_is_over
 from edge_ctc.exports.listing import Listing
 from edge_ctc.exports.run_table import RunTable, read_run_table
+from edge_ctc.gallery.called_run import CalledRun
+from edge_ctc.gallery.writing import shows, write_gallery
 from edge_ctc.models import OpenModels
 from edge_ctc.pipeline import CellReader, GrowingReader
 from edge_ctc.plan import (
@@ -80,12 +82,14 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
     with durable.sole_writer(plan.place.folder):
         found = _former(plan, reporter)
         if found.manifest is not None and is_current(plan, found.manifest):
+            _draw_what_is_owed(plan, found.manifest, reporter)
             return Outcome(plan.place, found.manifest, "unchanged", vanished(plan, found.manifest))
         _tell_if_another_called(plan, found.manifest, reporter)
         calling = Calling(plan, read_run_table(plan.run, plan.profile.profile), found)
         calling.read_again(reporter)
         calling.compute(calling.cells, _cell_reader(plan), models, reporter)
         manifest = calling.commit(is_over=True)
+        _draw_what_is_owed(plan, manifest, reporter)
         return Outcome(plan.place, manifest, "called", vanished(plan, manifest))
 
 
@@ -103,6 +107,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     found = _former(plan, reporter)
     former = found.manifest
     if former is not None and is_unchanged(plan, former):
+        _draw_what_is_owed(plan, former, reporter)
         return Step(former, "unchanged", is_done=True, pending=0)
     if former is not None:
         _refuse_to_lose_rows(plan, former, seen)
@@ -135,8 +140,11 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     failed = [*reader.unreadable.values(), *(reader.changed.values() if is_over else ())]
     undecoded = seen.undecoded if is_over else seen.undecoded | calling.take_back(calling.problems)
     is_called = calling.has_news or not calling.pending
+    manifest = calling.commit(is_over=is_over) if is_called else former
+    if manifest is not None:
+        _draw_what_is_owed(plan, manifest, reporter)
     return Step(
-        calling.commit(is_over=is_over) if is_called else former,
+        manifest,
         "called" if is_called else "unchanged",
         is_done=is_over and not calling.pending,
         pending=calling.pending,
@@ -157,13 +165,27 @@ def finished_before(request: Request, listing: Listing, models: OpenModels) -> M
     if manifest is None:
         return None
     check_same_run(plan, manifest)
-    return manifest if is_unchanged(plan, manifest) else None
+    return manifest if is_unchanged(plan, manifest) and _has_gallery(plan, manifest) else None
 
 
 def complete_calls(place: ResultPlace) -> Manifest | None:
     """The manifest of complete calls that stand there, whatever became of the run. Raises ResultsError."""
     manifest = read_committed(place)
     return manifest if manifest is not None and manifest.run_state == "complete" else None
+
+
+def _has_gallery(plan: Plan, manifest: Manifest) -> bool:
+    """Calls that name none were made by a version that drew none, or are partial."""
+    return manifest.gallery is None or shows(plan.place, manifest)
+
+
+def _draw_what_is_owed(plan: Plan, manifest: Manifest, reporter: Reporter) -> None:
+    """The calls stand, whatever becomes of their gallery."""
+    if _has_gallery(plan, manifest):
+        return
+    reporter.drawing(manifest.cells.called)
+    called = CalledRun.of(plan.run, plan.profile.profile, manifest.checkpoint.input)
+    write_gallery(called, plan.place, reporter.advanced)
 
 
 def _former(plan: Plan, reporter: Reporter) -> Former:
@@ -193,7 +215,7 @@ def _tell_if_another_called(plan: Plan, former: Manifest | None, reporter: Repor
 
 
 def _cell_reader(plan: Plan) -> CellReader:
-    return CellReader(plan.run.folder, plan.profile.profile, plan.checkpoint.input)
+    return CellReader.of(plan.run.folder, plan.profile.profile, plan.checkpoint)
 
 
 def _table_as_seen(plan: Plan, seen: Seen) -> RunTable:

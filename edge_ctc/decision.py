@@ -2,11 +2,13 @@
 
 import heapq
 import math
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edge_ctc.cells import Verdict
 from edge_ctc.description import Calibration, Thresholds
+from edge_ctc.quality import BLUR, EDGE, EMPTY, SATURATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,47 @@ def decide(score: float, cuts: Cuts, calibration: Calibration | None) -> Decisio
     else:
         verdict, reason = Verdict.LEUKOCYTE, "score below threshold_review"
     return Decision(verdict, None if calibration is None else _probability(score, calibration), reason)
+
+
+OUT_OF_DISTRIBUTION = "out of distribution"
+
+MOST_DOUBTED = 0.20
+"""Share of a run's evaluable cells: what holds of more speaks of the run, and of no cell in particular."""
+
+_DOUBTED_FLAGS = (EMPTY, SATURATED, BLUR, EDGE)
+"""Of such images nobody could be sure. The other flags tell of the cell: most large ones, and pairs, are no CTCs."""
+
+
+def doubts_of(flags: Sequence[str], ood_score: float | None, ood_cut: float | None) -> tuple[str, ...]:
+    """Why a score below REVIEW is not to be believed, the gravest first; it may be believed where there is nothing.
+
+    Args:
+        flags: of the call.
+        ood_score: of the call; None: not known.
+        ood_cut: of the checkpoint; None: it has none.
+    """
+    found = [flag for flag in _DOUBTED_FLAGS if flag in flags]
+    if ood_score is not None and ood_cut is not None and ood_score > ood_cut:
+        found.append(OUT_OF_DISTRIBUTION)
+    return tuple(found)
+
+
+def believed_in_run(doubts: Sequence[Sequence[str]]) -> frozenset[str]:
+    """Those doubts that send cells of this run to REVIEW: each that holds of `MOST_DOUBTED` of them at most.
+
+    Args:
+        doubts: of every evaluable cell of the run.
+    """
+    counts = Counter(doubt for of_one in doubts for doubt in of_one)
+    return frozenset(doubt for doubt, count in counts.items() if count <= MOST_DOUBTED * len(doubts))
+
+
+def doubted(decision: Decision, doubts: Sequence[str], believed: Collection[str]) -> Decision:
+    """LEUKOCYTE becomes REVIEW where there is a doubt; nothing ever becomes CTC, and a CTC stays one."""
+    reasons = [doubt for doubt in doubts if doubt in believed]
+    if decision.verdict is not Verdict.LEUKOCYTE or not reasons:
+        return decision
+    return Decision(Verdict.REVIEW, decision.p_ctc, f"{decision.reason}, but {' and '.join(reasons)}")
 
 
 def _why_review(cuts: Cuts) -> str:

@@ -96,7 +96,7 @@ class Description(StrictModel):
         metrics: figures by name, as the training measured them.
         training: recipe, data and versions, for the record; not interpreted.
         split: patients by part; disjoint.
-        files: sha256 of each of `HASHED_FILES`.
+        files: sha256 of each of the other files.
     """
 
     schema_version: Literal[1]
@@ -112,3 +112,12 @@ class Description(StrictModel):
     training: dict[str, Any]
     split: dict[str, tuple[str, ...]]
     files: dict[str, Sha256]
+
+    @model_validator(mode="after")
+    def _fingerprint_of_its_channels(self) -> Self:
+        if self.fingerprint is not None:
+            wanted = set(self.input.channel_names)
+            for known in self.fingerprint.channel_names:
+                if not wanted <= known:
+                    raise ValueError(f"fingerprint: of channels {sorted(known)}, expected all of {sorted(wanted)}")
+        return self

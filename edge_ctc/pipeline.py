@@ -13,11 +13,14 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ctc.appearance import look_at
 from edge_ctc.cells import Cell
+from edge_ctc.checkpoint import Checkpoint
 from edge_ctc.engine.seam import Engine
 from edge_ctc.errors import ImageError, RunUnreadableError
 from edge_ctc.exports.channels import channels_of
 from edge_ctc.exports.profile import Profile
+from edge_ctc.flag_cuts import FlagCuts
 from edge_ctc.images.files import read_file
 from edge_ctc.images.focus import sharpest
 from edge_ctc.preprocess import Counts, InputSpec, prepare
@@ -56,10 +59,12 @@ class ScoredCell:
     Attributes:
         evidence: of its files.
         score: logit, the shortest decimal that is the engine's float32; None where there is a problem.
+        features: float32 (D,), of the engine; None where there is a problem.
     """
 
     evidence: Evidence
     score: float | None
+    features: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,20 @@ class CellReader:
         folder: of the run.
         profile: how its files are laid out.
         spec: what the network takes.
+        cuts: of the flags; None: the checkpoint tells none, and only `empty` and `saturated` are seen.
     """
 
     folder: Path
     profile: Profile
     spec: InputSpec
+    cuts: FlagCuts | None = None
+
+    @classmethod
+    def of(cls, folder: Path, profile: Profile, checkpoint: Checkpoint) -> "CellReader":
+        """For the cells that `checkpoint` is to call."""
+        fingerprint, spec = checkpoint.description.fingerprint, checkpoint.input
+        markers = profile.markers_of(spec.channel_names)
+        return cls(folder, profile, spec, None if fingerprint is None else FlagCuts.of(fingerprint, markers))
 
     def read(self, cell: Cell, out: NDArray[np.float32]) -> Evidence:
         """Fill `out`, float32 (C, H, W), and tell what was found; with a problem, `out` holds zeros.
@@ -89,7 +103,7 @@ class CellReader:
             except ImageError as error:
                 evidence = replace(evidence, problem=str(error), flags=())
             else:
-                return evidence
+                return replace(evidence, flags=self._flags(counts))
         out.fill(0)
         return evidence
 
@@ -114,8 +128,12 @@ class CellReader:
         missing, structural = self.structure(cell)
         problem = "; ".join(structural + problems)
         counts = [] if problem else [_in_focus(planes[name]) for name in wanted]
-        flags = flags_of(counts, self.profile.bits)
-        return counts, Evidence(cell, tuple(sha256), tuple(failed), missing, problem, flags)
+        return counts, Evidence(cell, tuple(sha256), tuple(failed), missing, problem, ())
+
+    def _flags(self, counts: Sequence[Counts]) -> tuple[str, ...]:
+        images = np.stack(counts)
+        found = flags_of(images, look_at(images, self.profile.bits), self.spec.channel_names, self.cuts)
+        return tuple(flag.name for flag in found)
 
     def _names(self, cell: Cell) -> list[str]:
         """For each channel in network order, the file that shows it and the channel."""
@@ -244,8 +262,9 @@ def _score(cells: Sequence[Cell], reader: Reader, engine: Engine, slot: int, dec
     with decoding:
         evidence = [reader.read(cell, place) for cell, place in zip(cells, engine.inputs[slot], strict=False)]
     if all(one.problem for one in evidence):
-        return [ScoredCell(one, None) for one in evidence]
-    logits = engine.infer(slot, len(evidence)).logits
+        return [ScoredCell(one, None, None) for one in evidence]
+    scores = engine.infer(slot, len(evidence))
     return [
-        ScoredCell(one, None if one.problem else float(str(logit))) for one, logit in zip(evidence, logits, strict=True)
+        ScoredCell(one, None, None) if one.problem else ScoredCell(one, float(str(logit)), features)
+        for one, logit, features in zip(evidence, scores.logits, scores.features, strict=True)
     ]

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from edge_ctc.appearance import Appearances, Look
 from edge_ctc.flag_cuts import FlagCuts
 from edge_ctc.nuclei import separation_px
-from edge_ctc.preprocess import Bits, Counts
 
 EMPTY = "empty"
 SATURATED = "saturated"
@@ -57,33 +56,7 @@ class Flag:
     sentence: str
 
 
-def flags_of(images: Sequence[Counts], bits: Bits) -> tuple[str, ...]:
-    """`empty` if a channel shows one single count, `saturated` if one has over 1 % of its pixels at full scale.
-
-    Args:
-        images: (H, W) counts per channel.
-        bits: declared depth; "unknown": full scale is taken to be 12 bits for uint16 images that stay
-            within 12 bits, else the dtype's own.
-    """
-    flags = []
-    if any(image.min() == image.max() for image in images):
-        flags.append(EMPTY)
-    if any(_saturated_share(image, bits) > SATURATED_SHARE for image in images):
-        flags.append(SATURATED)
-    return tuple(flags)
-
-
-def _saturated_share(image: Counts, bits: Bits) -> float:
-    largest = int(image.max())
-    scales = (2**bits - 1,) if bits != "unknown" else (255,) if image.dtype == np.uint8 else (4095, 65535)
-    if largest not in scales:
-        return 0.0
-    return float(np.count_nonzero(image == largest)) / image.size
-
-
-def flags_with_reasons(
-    counts: NDArray[Any], look: Look, channels: Sequence[str], cuts: FlagCuts | None
-) -> tuple[Flag, ...]:
+def flags_of(counts: NDArray[Any], look: Look, channels: Sequence[str], cuts: FlagCuts | None) -> tuple[Flag, ...]:
     """The flags of one cell in the order of `MEASURED`, each once.
 
     Args:

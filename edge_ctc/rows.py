@@ -1,14 +1,14 @@
 """Evidence to rows: what was seen of each cell, as calls and as the figures of the manifest."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from edge_ctc import __version__
 from edge_ctc.cells import Cell, Verdict
 from edge_ctc.checkpoint import Checkpoint
-from edge_ctc.decision import NOT_EVALUABLE, Cuts, cuts_in_run, decide
+from edge_ctc.decision import NOT_EVALUABLE, Cuts, believed_in_run, cuts_in_run, decide, doubted, doubts_of
 from edge_ctc.exports.listing import absolute, display_name
 from edge_ctc.exports.run_table import RunTable
 from edge_ctc.parity import Parity
@@ -47,11 +47,16 @@ class Row:
         """The same row in a run of that state."""
         return self if self.call.run_state == run_state else Row(replace(self.call, run_state=run_state), self.inputs)
 
-    def decided(self, cuts: Cuts) -> "Row":
-        """The same row in a run of these cuts; p_ctc is of the cell alone."""
+    def doubts(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Why its score may not be believed."""
+        cut = None if checkpoint.novelty is None else checkpoint.novelty.cut
+        return doubts_of(self.call.flags, self.call.ood_score, cut)
+
+    def decided(self, cuts: Cuts, doubts: Sequence[str], believed: Collection[str]) -> "Row":
+        """The same row in a run of these cuts and doubts; p_ctc is of the cell alone."""
         call, verdict, reason = self.call, self.call.verdict, self.call.reason
         if call.score is not None:
-            decision = decide(call.score, cuts, None)
+            decision = doubted(decide(call.score, cuts, None), doubts, believed)
             verdict, reason = decision.verdict, decision.reason
         if (call.threshold_review, call.verdict, call.reason) == (cuts.review, verdict, reason):
             return self
@@ -126,6 +131,7 @@ class RowMaker:
             verdict=decision.verdict,
             p_ctc=decision.p_ctc,
             score=scored.score,
+            ood_score=self._ood_score(scored),
             flags=evidence.flags + self.template.flags + cage.flags,
             reason=_NO_IMAGE
             if evidence.cell.cell_id in self.table.without_images
@@ -136,6 +142,11 @@ class RowMaker:
             image_sha256=tuple(sha256 or _UNREAD for sha256 in evidence.sha256),
         )
         return Row(call, _inputs(evidence))
+
+    def _ood_score(self, scored: ScoredCell) -> float | None:
+        if scored.features is None or self.checkpoint.novelty is None:
+            return None
+        return self.checkpoint.novelty.score(scored.features)
 
     def reused(self, row: Row) -> Row:
         """A former row with what the run's table says now; its cage as it was where there is no table to go by."""
@@ -193,11 +204,14 @@ def _inputs(evidence: Evidence) -> tuple[InputFile, ...]:
 def decided_in_run(rows: Sequence[Row], checkpoint: Checkpoint) -> list[Row]:
     """All rows of a run, each with the verdict that it has among the others.
 
-    Of a checkpoint that reviews by rank the cut moves with every cell that comes, also for rows that were made before.
+    Of a checkpoint that reviews by rank the cut moves with every cell that comes, also for rows that were made before;
+    and so does whether a doubt is one of the cell or of the run.
     """
     scores = [row.call.score for row in rows if row.call.score is not None]
     cuts = cuts_in_run(checkpoint.description.thresholds, scores)
-    return [row.decided(cuts) for row in rows]
+    doubts = [row.doubts(checkpoint) for row in rows]
+    believed = believed_in_run([of_one for of_one, row in zip(doubts, rows, strict=True) if row.call.score is not None])
+    return [row.decided(cuts, of_one, believed) for row, of_one in zip(rows, doubts, strict=True)]
 
 
 def reusable(plan: Plan, former: Manifest | None, table: RunTable) -> dict[str, Row]:
@@ -284,6 +298,8 @@ def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course
             input=checkpoint.input,
             thresholds=checkpoint.description.thresholds,
             calibration=checkpoint.description.calibration,
+            fingerprint=checkpoint.description.fingerprint,
+            ood_cut=None if checkpoint.novelty is None else checkpoint.novelty.cut,
         ),
         profile=ProfileIdentity(name=plan.profile.profile.name, sha256=plan.profile.sha256),
         started_at_utc=course.started_at_utc,
@@ -304,6 +320,7 @@ def manifest_of(plan: Plan, rows: Sequence[Row], table: RunTable, course: Course
         tables=tables,
         superseded=None,
         calls=CallsIdentity(name=plan.place.calls.name, sha256=_ZEROS, rows=len(rows), csv=plan.csv),
+        gallery=plan.place.gallery.name if course.run_state == "complete" else None,
         inputs=tuple(file for row in rows for file in row.inputs),
     )
 

@@ -83,20 +83,17 @@ class RunLooks:
 
     Attributes:
         channels: of the network, in its order.
-        looks: of all evaluable cells; None: there is none.
+        looks: of evaluable cells, all of them or some drawn at random; None: there is none.
+        evaluable: how many cells could be evaluated.
         not_evaluable: how many cells could not be evaluated.
         out_of_distribution: how many of the evaluable cells are; None: nobody has asked.
     """
 
     channels: tuple[str, ...]
     looks: Appearances | None
+    evaluable: int
     not_evaluable: int
     out_of_distribution: int | None
-
-    @property
-    def evaluable(self) -> int:
-        """How many cells have looks."""
-        return 0 if self.looks is None else len(self.looks.diameter_px)
 
 
 def trust_in(run: RunLooks, spread: RunSpread | None) -> Trust:

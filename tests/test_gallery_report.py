@@ -130,6 +130,7 @@ def test_a_gallery_needs_the_profile_of_the_calls(edge_ctc: EdgeCtc, run: Path, 
 
 def test_something_else_in_its_place_is_left_alone(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
     edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    (run.parent / "run.ctc-gallery.html").unlink()
     (run.parent / "run.ctc-gallery.html").mkdir()
     assert edge_ctc("report", run).code == 73
     assert (run.parent / "run.ctc-gallery.html").is_dir()

@@ -21,7 +21,7 @@ from edge_ctc.quality import (
     SEVERAL_NUCLEI,
     SIZE_OUTLIER,
     Flag,
-    flags_with_reasons,
+    flags_of,
 )
 from edge_ctc.simulate import CHANNELS, SimulatedCell, focal_series, simulate_cells
 from tests.defects import NUCLEAR, Counts, blurred, clipped, dimmed, gone, moved, sized
@@ -64,7 +64,7 @@ def single(cells: list[SimulatedCell]) -> Counts:
 
 
 def flags(counts: Counts, cuts: FlagCuts | None, channels: Sequence[str] = CHANNELS) -> tuple[Flag, ...]:
-    return flags_with_reasons(counts, look_at(counts, 12), channels, cuts)
+    return flags_of(counts, look_at(counts, 12), channels, cuts)
 
 
 def share(flag: str, cells: Counts, cuts: FlagCuts, channels: Sequence[str] = CHANNELS) -> float:

@@ -50,7 +50,7 @@ def spread() -> RunSpread:
 
 
 def run_of(found: Appearances | None, not_evaluable: int = 0, out: int | None = 0) -> RunLooks:
-    return RunLooks(ONE, found, not_evaluable, out)
+    return RunLooks(ONE, found, 0 if found is None else len(found.diameter_px), not_evaluable, out)
 
 
 def test_a_run_like_the_trainings_is_green_without_a_reason(spread: RunSpread) -> None:
@@ -228,7 +228,7 @@ def test_new_patients_on_the_instrument_are_green_and_shifted_ones_are_not(
     change: Any, told: set[str], laboratory: RunSpread
 ) -> None:
     cells: Counts = np.stack([cell.images for cell in simulate_cells(60, 2, 51_000, INSTRUMENT)])
-    assert trust_in(RunLooks(CHANNELS, measure(cells, 12), 0, None), laboratory).light == "green"
-    shifted = trust_in(RunLooks(CHANNELS, measure(change(cells), 12), 0, None), laboratory)
+    assert trust_in(RunLooks(CHANNELS, measure(cells, 12), len(cells), 0, None), laboratory).light == "green"
+    shifted = trust_in(RunLooks(CHANNELS, measure(change(cells), 12), len(cells), 0, None), laboratory)
     assert shifted.light in ("amber", "red")
     assert told & {one.measure for one in shifted.reasons}

@@ -67,14 +67,34 @@ def test_results_lie_beside_the_run_and_nothing_is_written_into_it(
     edge_ctc("classify-run", run, "--checkpoint", checkpoint)
     assert tree(run) == before
     beside = sorted(path.name for path in run.parent.iterdir())
-    assert beside == ["run", "run.ctc-calls.csv", "run.ctc-run.json", "run.truth.csv"]
+    assert beside == ["run", "run.ctc-calls.csv", "run.ctc-gallery.html", "run.ctc-run.json", "run.truth.csv"]
 
 
 def test_results_go_where_out_says(edge_ctc: EdgeCtc, run: Path, checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "made" / "here"
     assert edge_ctc("classify-run", run, "--checkpoint", checkpoint, "--out", out).code == 0
-    assert sorted(path.name for path in out.iterdir()) == ["run.ctc-calls.csv", "run.ctc-run.json"]
+    written = ["run.ctc-calls.csv", "run.ctc-gallery.html", "run.ctc-run.json"]
+    assert sorted(path.name for path in out.iterdir()) == written
     assert not (run.parent / "run.ctc-calls.csv").exists()
+
+
+def test_the_gallery_of_a_complete_run_is_drawn_with_its_calls(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+    finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    gallery = run.parent / "run.ctc-gallery.html"
+    assert str(gallery) in finished.out
+    assert manifest_of(run)["gallery"] == gallery.name
+    gallery.unlink()
+    again = edge_ctc("classify-run", run, "--checkpoint", checkpoint, "--json")
+    assert [one["state"] for one in json.loads(again.out)["runs"]] == ["unchanged"]
+    assert gallery.exists(), "what is owed is drawn, though the calls are unchanged"
+
+
+def test_calls_stand_where_the_gallery_cannot_be_written(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:
+    (run.parent / "run.ctc-gallery.html").mkdir()
+    finished = edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    assert finished.code == 73
+    assert "run.ctc-gallery.html" in finished.err
+    assert len(rows_of(run)) == 20
 
 
 def test_out_inside_the_run_is_refused(edge_ctc: EdgeCtc, run: Path, checkpoint: Path) -> None:

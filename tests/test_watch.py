@@ -388,6 +388,7 @@ def test_plain_files_and_folders_without_images_are_no_runs(export: Path, state:
         "readme.txt",
         "0001_BF.tif",
         "P01.ctc-calls.csv",
+        "P01.ctc-gallery.html",
         "P01.ctc-run.json",
     }
 

@@ -13,9 +13,10 @@ import onnxruntime
 import torch
 
 from edge_ctc import __version__
-from edge_ctc.checkpoint import MODEL_CARD, MODEL_FP16, MODEL_FP32, REFERENCE
+from edge_ctc.checkpoint import MODEL_CARD, MODEL_FP16, MODEL_FP32, NOVELTY, REFERENCE
 from edge_ctc.description import Description
 from edge_ctc.exports.profile import LoadedProfile
+from edge_ctc.novelty import Novelty
 from trainer.cells.dataset import Dataset, LabelledCell, Wanted, read_dataset
 from trainer.cells.fingerprint import DataReport, describe, fingerprint
 from trainer.cells.identity import dataset_sha256
@@ -26,8 +27,9 @@ from trainer.checkpoint.folder import hashes, publish, refuse_existing
 from trainer.checkpoint.reference_cells import reference_npz
 from trainer.decision.measure import Scored, figures_of
 from trainer.decision.validation import rule_from
-from trainer.learning.export import Exported, export
+from trainer.learning.export import Exported, export, onnx_scores
 from trainer.learning.inputs import prepared
+from trainer.learning.novelty import fit_novelty
 from trainer.learning.start import Start, read_start
 from trainer.learning.training import Parts, Trained, train_network
 from trainer.learning.work_folder import WorkFolder
@@ -213,4 +215,12 @@ def _checkpoint(
         REFERENCE: reference_npz(held_out, exported.scores),
         MODEL_CARD: write_card(draft).encode(),
     }
+    if (novelty := _novelty(material, trained, exported)) is not None:
+        contents[NOVELTY] = novelty.content()
     return draft.model_copy(update={"files": hashes(contents)}), contents
+
+
+def _novelty(material: _Material, trained: Trained, exported: Exported) -> Novelty | None:
+    learned = material.cells(material.split.train)
+    seen = onnx_scores(exported.graphs["fp32"], prepared(learned, trained.spec).cells).features
+    return fit_novelty(seen, truth_of(learned), exported.scores.features)

@@ -60,6 +60,10 @@ class RunReporter(OneBar):
         self._say(f"{self._run_id}: {cells} cells to call" + (f", {reused} unchanged rows kept" if reused else ""))
         self._draw(self._run_id, cells)
 
+    def drawing(self, cells: int) -> None:
+        """The gallery's own bar."""
+        self._draw(f"{self._run_id}: gallery", cells)
+
     def finished(self, outcome: Outcome) -> None:
         """The last line of a run."""
         self._bar.close()
@@ -84,6 +88,8 @@ class RunReporter(OneBar):
         if not manifest.verdicts["CTC"] + manifest.verdicts["REVIEW"]:
             self._say(f"{manifest.run_id}: no candidates")
         self._say(f"{manifest.run_id}: {outcome.place.calls}")
+        if manifest.gallery is not None:
+            self._say(f"{manifest.run_id}: {outcome.place.gallery}")
 
     def failed(self, error: RunError) -> None:
         """The run could not be called."""
@@ -138,6 +144,7 @@ def _called_as_json(outcome: Outcome) -> dict[str, Any]:
         "state": outcome.state,
         "calls": str(outcome.place.calls),
         "manifest": str(outcome.place.manifest),
+        "gallery": None if manifest.gallery is None else str(outcome.place.gallery),
         "run_state": manifest.run_state,
         "checkpoint": manifest.checkpoint.name,
         "checkpoint_sha256": manifest.checkpoint.sha256,

@@ -46,6 +46,10 @@ class Progress:
         self._face.calling = self._run, reused, reused + cells
         self._end_if_told()
 
+    def drawing(self, cells: int) -> None:
+        """Shown like the calling of as many cells."""
+        self.started(cells, 0)
+
     def advanced(self, cells: int) -> None:
         """The one place where a run's work is left in the middle."""
         if self._face.calling:

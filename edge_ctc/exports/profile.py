@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -172,6 +173,11 @@ class Profile(StrictModel):
     def channel_names(self) -> tuple[str, ...]:
         """The channels by name, in the profile's order."""
         return tuple(channel.name for channel in self.channels)
+
+    def markers_of(self, names: Iterable[str]) -> dict[str, str]:
+        """What each of these channels shows, in people's words; "" where this profile does not say."""
+        markers = {channel.name: channel.marker for channel in self.channels}
+        return {name: markers.get(name, "") for name in names}
 
     @property
     def has_channels_in_names(self) -> bool:

@@ -42,6 +42,11 @@ class CalledRun:
         taken = self.network.channel_names
         return (*taken, *(name for name in self.profile.channel_names if name not in taken))
 
+    @property
+    def markers(self) -> dict[str, str]:
+        """What the network's channels show, in people's words, in its order."""
+        return self.profile.markers_of(self.network.channel_names)
+
     def counts(self, call: Call) -> list[Counts]:
         """One (H, W) array per channel of the network, of the images that were called; none where they are not there.
 

@@ -10,6 +10,7 @@ import numpy as np
 from edge_ctc.cells import Verdict
 from edge_ctc.expected import Expected, expected_ctcs
 from edge_ctc.gallery.called_run import CalledRun
+from edge_ctc.gallery.judged import Flagger, drawn, trust_of
 from edge_ctc.gallery.page import Page, ShownCell, ShownChannel, Thumbnail
 from edge_ctc.gallery.pictures import DisplayRange, display_range, png, shades, thumbnail
 from edge_ctc.preprocess import Counts
@@ -37,9 +38,16 @@ class _Ranked:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A cell with its images by channel; None where one is not there, or is not the one that was called."""
+    """A cell with its images by channel; None where one is not there, or is not the one that was called.
+
+    Attributes:
+        cell: which.
+        called: those that the network saw; empty where one of them is not there.
+        images: all, in the gallery's order.
+    """
 
     cell: _Ranked
+    called: Sequence[Counts]
     images: tuple[Counts | None, ...]
 
 
@@ -64,9 +72,11 @@ def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanc
         press = _Press(pool, advanced)
         read = [press.each(lambda one: _read(called, one), group) for group in groups]
         ranges = [_range_of([[one.images[place] for one in group] for group in read]) for place in range(len(channels))]
-        ctc, review, controls = (press.each(lambda one: _shown(one, ranges), group) for group in read)
+        flagger = Flagger(manifest.checkpoint, called.markers, called.profile.bits)
+        ctc, review, controls = (press.each(lambda one: _shown(one, ranges, flagger), group) for group in read)
         shown = {one.call.cell_id for group in groups for one in group}
         rest = [one for one in ranked if one.call.cell_id not in shown]
+        looked = _looked_at(called, press, drawn(calls, manifest.calls.sha256), read)
         thumbnails = press.each(lambda one: _thumbnail(called, one, channel, ranges[channels.index(channel)]), rest)
     return Page(
         manifest=manifest,
@@ -81,9 +91,19 @@ def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanc
         thumbnail_channel=channel,
         not_evaluable=tuple(call for call in calls if call.score is None),
         scores=tuple((one.call.verdict, one.call.score) for one in ranked if one.call.score is not None),
-        trust=None,
+        trust=trust_of(looked, called.profile.bits, calls, manifest.checkpoint),
         expected=_expected(ranked),
     )
+
+
+def _looked_at(
+    called: CalledRun, press: "_Press", calls: Sequence[Call], read: Sequence[Sequence[_Read]]
+) -> list[Sequence[Counts]]:
+    """The images of those of `calls` that are still there; what was read already is not read again."""
+    there = {one.cell.call.cell_id: one.called for group in read for one in group}
+    more = [call for call in calls if call.cell_id not in there]
+    there.update(zip((call.cell_id for call in more), press.each(called.counts, more), strict=True))
+    return [images for call in calls if (images := there[call.cell_id])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +138,22 @@ def _controls(ranked: Sequence[_Ranked], seed: str) -> list[_Ranked]:
 
 def _read(called: CalledRun, one: _Ranked) -> _Read:
     taken = called.network.channel_names
-    images: tuple[Counts | None, ...] = tuple(called.counts(one.call)) or (None,) * len(taken)
+    counts = called.counts(one.call)
+    images: tuple[Counts | None, ...] = tuple(counts) or (None,) * len(taken)
     beside = (called.counts_of(one.call, channel) for channel in called.channels[len(taken) :])
-    return _Read(one, (*images, *beside))
+    return _Read(one, counts, (*images, *beside))
 
 
 def _range_of(groups: Sequence[Sequence[Counts | None]]) -> DisplayRange:
     return display_range([[image for image in group if image is not None] for group in groups])
 
 
-def _shown(read: _Read, ranges: Sequence[DisplayRange]) -> ShownCell:
+def _shown(read: _Read, ranges: Sequence[DisplayRange], flagger: Flagger) -> ShownCell:
+    call = read.cell.call
     pictures = (
         b"" if image is None else png(shades(image, shown)) for image, shown in zip(read.images, ranges, strict=True)
     )
-    return ShownCell(read.cell.call, read.cell.rank, tuple(pictures), read.cell.call.images_sha256)
+    return ShownCell(call, read.cell.rank, tuple(pictures), call.images_sha256, flagger.sentences(call, read.called))
 
 
 def _thumbnail(called: CalledRun, one: _Ranked, channel: str, shown: DisplayRange) -> Thumbnail:

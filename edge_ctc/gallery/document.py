@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from edge_ctc.gallery.visible_text import visible
+from edge_ctc.trust import Reason
 
 _HEAD_SCRIPTS = ("store.js", "before_paint.js")
 _SCRIPTS = ("words.js", "review_file.js", "shuffle.js", "readings.js", "dialogs.js", "view.js", "gallery.js")
@@ -58,7 +59,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"text": _text_of_others, "plain": visible, "exactly": _exactly, "json": _json}
-    environment.filters |= {"moment": _moment, "probability": _probability}
+    environment.filters |= {"moment": _moment, "probability": _probability, "on_gauge": _on_gauge}
     return environment
 
 
@@ -92,3 +93,15 @@ def _probability(p_ctc: float) -> str:
     if p_ctc < 0.0005:
         return "< 0.1 %"
     return "> 99.9 %" if p_ctc >= 0.9995 else f"{100 * p_ctc:.1f} %"
+
+
+def _on_gauge(reason: Reason) -> float | None:
+    """Where the figure lies on a gauge of 0 to 120, at its end where it lies further off; None where nothing is drawn.
+
+    What is expected lies at 30 to 90, or up to 90 where nothing is too low.
+    """
+    if reason.found is None or reason.high is None:
+        return None
+    low, left = (0.0, 0.0) if reason.low is None else (reason.low, 30.0)
+    place = left + (90 - left) * (reason.found - low) / (reason.high - low)
+    return round(min(max(place, 5.0), 115.0), 1)

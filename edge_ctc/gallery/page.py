@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
 
 from edge_ctc.cells import Verdict
 from edge_ctc.expected import Expected
@@ -15,6 +14,7 @@ from edge_ctc.gallery.histogram import Cuts, histogram
 from edge_ctc.gallery.picture_scale import PictureSize, scale_rules
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest
+from edge_ctc.trust import Trust
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _THUMBNAILS_IN_A_GROUP = 200
@@ -48,12 +48,14 @@ class ShownCell:
         pictures: one PNG (8-bit grey, H x W of the cell's own image) per channel, in the order of `Page.channels`;
             empty where the image that was called is not there any more.
         images_sha256: of `call.image_sha256` joined by "|"; a reading holds it.
+        flags: what each flag of the call means here, in words.
     """
 
     call: Call
     rank: int
     pictures: tuple[bytes, ...]
     images_sha256: str
+    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +76,6 @@ class Thumbnail:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
-    """Whether the run looks as the checkpoint knows runs.
-
-    Attributes:
-        light: green, amber or red.
-        reasons: in words; may be empty for green.
-    """
-
-    light: Literal["green", "amber", "red"]
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """All that the page shows: every row of the calls, once.
 
@@ -100,7 +89,7 @@ class Page:
         thumbnail_channel: label of the one channel that `rest` shows.
         not_evaluable: rows without a score.
         scores: of all evaluable cells.
-        trust: None: it was not judged.
+        trust: whether the run looks like those that the checkpoint learned from.
         expected: None: the checkpoint has no calibration.
 
     Raises:
@@ -117,7 +106,7 @@ class Page:
     thumbnail_channel: str
     not_evaluable: tuple[Call, ...]
     scores: tuple[tuple[Verdict, float], ...]
-    trust: Trust | None
+    trust: Trust
     expected: Expected | None
 
     def __post_init__(self) -> None:

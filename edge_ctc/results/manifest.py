@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from edge_ctc.appearance import Fingerprint
 from edge_ctc.cells import CsvDialect
 from edge_ctc.description import Calibration, Sha256, Thresholds
-from edge_ctc.preprocess import InputSpec
+from edge_ctc.preprocess import Finite, InputSpec
 from edge_ctc.results.calls import RunState
 from edge_ctc.toml_file import StrictModel
 
@@ -79,6 +80,8 @@ class CheckpointIdentity(StrictModel):
 
     Attributes:
         folder: where it lay then; empty in manifests of versions that did not note it.
+        fingerprint: of the cells that it learned from; None: not known.
+        ood_cut: `ood_score` above which a cell is out of distribution; None: not known.
     """
 
     name: str
@@ -87,6 +90,8 @@ class CheckpointIdentity(StrictModel):
     input: InputSpec
     thresholds: Thresholds
     calibration: Calibration | None
+    fingerprint: Fingerprint | None = None
+    ood_cut: Finite | None = None
 
 
 class ProfileIdentity(StrictModel):
@@ -162,6 +167,7 @@ class Manifest(StrictModel):
     tables: tuple[InputFile, ...] = ()
     superseded: str | None
     calls: CallsIdentity
+    gallery: str | None = None
     inputs: tuple[InputFile, ...]
 
 

@@ -52,7 +52,7 @@ def recompute(
     scores = _Scores()
     with OpenModels() as models:
         engine, _ = models.engine(checkpoint)
-        reader = CellReader(scene.run.folder, scene.profile, checkpoint.input)
+        reader = CellReader.of(scene.run.folder, scene.profile, checkpoint)
         for batch in evaluate(cells, reader, engine):
             for scored in batch:
                 _hold(scored, rows, manifest, scores)

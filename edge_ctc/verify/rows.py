@@ -1,13 +1,13 @@
 """The rows of the calls against each other and against the manifest that commits them."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
 
 from edge_ctc.cells import Verdict
-from edge_ctc.decision import Cuts, cuts_in_run, decide
+from edge_ctc.decision import Cuts, believed_in_run, cuts_in_run, decide, doubted, doubts_of
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest
 from edge_ctc.verify.findings import Finding, judged
@@ -20,15 +20,16 @@ UNREAD = "unread"
 def check_rows(calls: Sequence[Call], manifest: Manifest) -> tuple[Finding, ...]:
     """One row per cell, each decided by the manifest's cuts, of its origin, on its images; and the manifest's sums."""
     cuts = cuts_of(calls, manifest)
+    believed = believed_in_run([_doubts(call, manifest) for call in calls if call.score is not None])
     by_id = Counter(call.cell_id.casefold() for call in calls)
     twice = [f"cell {cell_id}: {rows} rows" for cell_id, rows in by_id.items() if rows > 1]
     return (
         judged("rows", f"{len(calls)}, one per cell", "cells have several rows", twice, BRING_BACK),
         judged(
             "verdicts",
-            f"{len(calls)} follow from their scores and the manifest's thresholds and calibration",
-            "rows do not follow from their scores and the manifest's thresholds and calibration",
-            [what for call in calls if (what := _misjudged(call, manifest, cuts))],
+            f"{len(calls)} follow from their scores, their doubts and the manifest's thresholds and calibration",
+            "rows do not follow from their scores, their doubts and the manifest's thresholds and calibration",
+            [what for call in calls if (what := _misjudged(call, manifest, cuts, believed))],
             BRING_BACK,
         ),
         judged(
@@ -62,14 +63,21 @@ def cuts_of(calls: Sequence[Call], manifest: Manifest) -> Cuts:
     return cuts_in_run(manifest.checkpoint.thresholds, [call.score for call in calls if call.score is not None])
 
 
-def _misjudged(call: Call, manifest: Manifest, cuts: Cuts) -> str:
+def _doubts(call: Call, manifest: Manifest) -> tuple[str, ...]:
+    return doubts_of(call.flags, call.ood_score, manifest.checkpoint.ood_cut)
+
+
+def _misjudged(call: Call, manifest: Manifest, cuts: Cuts, believed: Collection[str]) -> str:
     """What is wrong with a row's verdict; nothing where it is right."""
     if call.score is None:
         sound = call.p_ctc is None and not call.channels_used and bool(call.reason)
         return "" if sound else f"cell {call.cell_id}: NOT_EVALUABLE with a probability, with channels, or no reason"
     if float(str(np.float32(call.score))) != call.score:
         return f"cell {call.cell_id}: score {call.score} is none that an engine gives"
+    if (call.ood_score is None) != (manifest.checkpoint.ood_cut is None):
+        return f"cell {call.cell_id}: ood_score {call.ood_score}, with the cut {manifest.checkpoint.ood_cut}"
     wanted = decide(call.score, cuts, manifest.checkpoint.calibration)
+    wanted = doubted(wanted, _doubts(call, manifest), believed)
     if (call.verdict, call.p_ctc, call.reason) != (wanted.verdict, wanted.p_ctc, wanted.reason):
         return (
             f"cell {call.cell_id}: {call.verdict}, p_ctc {call.p_ctc}, '{call.reason}' with score {call.score}, "
@@ -94,7 +102,6 @@ def _of_another_origin(call: Call, manifest: Manifest, cuts: Cuts) -> str:
         ("engine", call.engine, manifest.engine),
         ("software_version", call.software_version, manifest.software_version),
         ("intended_use", call.intended_use, manifest.intended_use),
-        ("ood_score", call.ood_score, None),
     )
     what = [f"{column} {found}, expected {wanted}" for column, found, wanted in pairs if found != wanted]
     return f"cell {call.cell_id}: {'; '.join(what)}" if what else ""

@@ -73,7 +73,7 @@ def _copy(source: Path, run: Path, rate: float) -> float:
 def _alone(models: OpenModels, run: Path, checkpoint: Path, folder: Path) -> float:
     plan = make_plan(Request(run, load_profile("flat"), checkpoint, folder / "nowhere"), models)
     engine, _ = models.engine(plan.checkpoint)
-    reader = CellReader(plan.run.folder, plan.profile.profile, plan.checkpoint.input)
+    reader = CellReader.of(plan.run.folder, plan.profile.profile, plan.checkpoint)
     began = time.perf_counter()
     cells = sum(len(batch) for batch in evaluate(plan.cells, reader, engine))
     assert cells == CELLS

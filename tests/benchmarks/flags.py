@@ -19,7 +19,7 @@ from edge_ctc.quality import (
     SATURATED,
     SEVERAL_NUCLEI,
     SIZE_OUTLIER,
-    flags_with_reasons,
+    flags_of,
 )
 from edge_ctc.simulate import CHANNELS, PIXEL_SIZE_UM, focal_series, simulate_cells
 from tests.defects import NUCLEAR, Counts, blurred, clipped, dimmed, gone, moved, sized
@@ -84,7 +84,7 @@ def flagged(images: Counts, markers: Mapping[str, str], cuts: FlagCuts) -> dict[
     """Which of the cells (N, 4, H, W) have each flag, N of each."""
     names = list(markers)
     raised = [
-        {flag.name for flag in flags_with_reasons(cell, look_at(cell, 12), names, cuts)}
+        {flag.name for flag in flags_of(cell, look_at(cell, 12), names, cuts)}
         for cell in images[:, [CHANNELS.index(name) for name in names]]
     ]
     return {name: np.array([name in flags for flags in raised]) for name in MEASURED}

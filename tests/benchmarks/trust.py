@@ -96,7 +96,7 @@ def main() -> None:
     names, spread = CHANNELS[: channels.stop], learned(scenario, channels)
 
     def judged(cells: Counts) -> Trust:
-        return trust_in(RunLooks(tuple(names), measure(cells, 12), 0, None), spread)
+        return trust_in(RunLooks(tuple(names), measure(cells, 12), len(cells), 0, None), spread)
 
     unshifted: list[Trust] = []
     shifts = OF_ALL_CHANNELS if len(names) == 1 else {**OF_ALL_CHANNELS, **OF_STAINS}

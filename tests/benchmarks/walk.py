@@ -74,6 +74,9 @@ class Silent:
     def put_aside(self, edited: Path) -> None:
         """Nothing."""
 
+    def drawing(self, cells: int) -> None:
+        """Nothing."""
+
     def started(self, cells: int, reused: int) -> None:
         """Nothing."""
 
@@ -129,7 +132,7 @@ def measure(run: Path, checkpoint: Path, profile: Path, out: Path) -> Round:
     with OpenModels() as models:
         plan = make_plan(request, models)
         engine, _ = models.engine(plan.checkpoint)
-        reader = CellReader(plan.run.folder, plan.profile.profile, plan.checkpoint.input)
+        reader = CellReader.of(plan.run.folder, plan.profile.profile, plan.checkpoint)
         place = engine.inputs[0][0]
         sample = plan.cells[:SAMPLE]
         decode = cpu_us_per_cell(lambda: [reader.read(cell, place) for cell in sample], SAMPLE)

@@ -13,6 +13,7 @@ from PIL import Image
 from edge_ctc.cells import Verdict
 from edge_ctc.gallery.page import Page, ShownCell, ShownChannel, Thumbnail
 from edge_ctc.results.calls import Call
+from edge_ctc.trust import Light, Reason, Trust
 from tests.images import CALL, manifest_of, not_evaluable
 
 CHANNELS = (
@@ -63,7 +64,7 @@ def call_of(cell_id: str, verdict: Verdict, **changes: Any) -> Call:
 def shown(rank: int, call: Call, side: int = SIDE) -> ShownCell:
     """The cell with pictures of its own."""
     pictures = tuple(png(100 * rank + place, side) for place in range(len(CHANNELS)))
-    return ShownCell(call, rank, pictures, call.images_sha256)
+    return ShownCell(call, rank, pictures, call.images_sha256, call.flags)
 
 
 def cells_of(verdict: Verdict, first_rank: int, ids: Sequence[str], **changes: Any) -> tuple[ShownCell, ...]:
@@ -79,6 +80,15 @@ def thumbnail(cell_id: str, rank: int, picture: bytes) -> Thumbnail:
 def numbered(prefix: str, count: int) -> list[str]:
     """Ids with leading zeros."""
     return [f"{prefix}{number:04d}" for number in range(1, count + 1)]
+
+
+GREEN = Trust(light="green", reasons=())
+
+
+def trust(light: Light, sentence: str = "focus is worse") -> Trust:
+    """A light with one reason."""
+    reason = Reason(light=light, measure="sharpness", channel="BF", found=0.2, low=0.3, high=0.5, sentence=sentence)
+    return Trust(light=light, reasons=(reason,))
 
 
 def page_of(
@@ -98,7 +108,7 @@ def page_of(
         "NOT_EVALUABLE": len(torn),
     }
     sums = {"total": evaluable + len(torn), "called": evaluable, "not_evaluable": len(torn), "pending": 0}
-    of_page = {name: changes.pop(name) for name in ("trust", "expected") if name in changes}
+    judged, expected = changes.pop("trust", GREEN), changes.pop("expected", None)
     scores = [(Verdict.LEUKOCYTE, -2.0 - 0.01 * place) for place in range(len(rest))]
     for cell in (*ctc, *review, *controls):
         assert cell.call.score is not None
@@ -113,7 +123,8 @@ def page_of(
         thumbnail_channel="BF",
         not_evaluable=tuple(not_evaluable(cell_id) for cell_id in torn),
         scores=tuple(scores),
-        **({"trust": None, "expected": None} | of_page),
+        trust=judged,
+        expected=expected,
     )
 
 

@@ -6,7 +6,6 @@ from playwright.sync_api import Error
 
 from edge_ctc.cells import Verdict
 from edge_ctc.expected import Expected
-from edge_ctc.gallery.page import Trust
 from tests.browser.conftest import OpenGallery
 from tests.browser.pages import (
     CHANNELS,
@@ -17,6 +16,7 @@ from tests.browser.pages import (
     shown,
     small_page,
     thumbnail,
+    trust,
     webp,
 )
 
@@ -81,7 +81,7 @@ def test_a_hostile_string_stays_text_wherever_it_stands(open_gallery: OpenGaller
         intended_use=hostile,
         engine=hostile,
         software_version=hostile,
-        trust=Trust("red", (hostile,)),
+        trust=trust("red", hostile),
     )
     plain = open_gallery(small_page()).tab.locator("body *")
     opened = open_gallery(page)
@@ -154,7 +154,7 @@ def test_all_pictures_of_a_page_have_one_scale(open_gallery: OpenGallery) -> Non
 
 
 def test_the_header_tells_trust_in_words_and_the_expected_count(open_gallery: OpenGallery) -> None:
-    page = small_page(trust=Trust("amber", ("focus is worse",)), expected=Expected(mean=2.9, low=1, high=5))
+    page = small_page(trust=trust("amber"), expected=Expected(mean=2.9, low=1, high=5))
     opened = open_gallery(page)
     assert opened.text(".trust").startswith("Trust in this run: AMBER")
     assert "focus is worse" in opened.text(".trust")

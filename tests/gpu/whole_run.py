@@ -95,7 +95,7 @@ def every_other_core_decoding(bench: Bench) -> Iterator[None]:
 
 def read_all(plan: Plan, engine: Engine) -> None:
     """Decode every cell of a run into the engine's first buffer."""
-    reader = CellReader(plan.run.folder, plan.profile.profile, plan.checkpoint.input)
+    reader = CellReader.of(plan.run.folder, plan.profile.profile, plan.checkpoint)
     for number, cell in enumerate(plan.cells):
         reader.read(cell, engine.inputs[0][number % engine.max_batch])
 

@@ -1,0 +1,74 @@
+"""What a run's images say of the run and of each cell, beside what its checkpoint learned from."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edge_ctc.appearance import look_at, measure_each
+from edge_ctc.flag_cuts import FlagCuts
+from edge_ctc.preprocess import Bits, Counts
+from edge_ctc.quality import flags_of
+from edge_ctc.results.calls import Call
+from edge_ctc.results.manifest import CheckpointIdentity
+from edge_ctc.trust import RunLooks, Trust, trust_in
+
+LOOKED_AT = 400
+"""Cells, drawn at random, whose middle stands for the run's: more would move it by less than instruments differ."""
+
+
+def drawn(calls: Sequence[Call], calls_sha256: str) -> list[Call]:
+    """The evaluable cells that the run is judged by, the same for the same calls."""
+    evaluable = [call for call in calls if call.score is not None]
+    if len(evaluable) <= LOOKED_AT:
+        return evaluable
+    chosen = np.random.default_rng([int(calls_sha256, 16), 1]).choice(len(evaluable), LOOKED_AT, replace=False)
+    return [evaluable[place] for place in sorted(chosen)]
+
+
+def trust_of(
+    images: Sequence[Sequence[Counts]], bits: Bits, calls: Sequence[Call], checkpoint: CheckpointIdentity
+) -> Trust:
+    """Judge the run.
+
+    Args:
+        images: of the cells that were drawn and are still there, (H, W) counts per channel of the network.
+        bits: as the profile declares them.
+        calls: all of the run.
+        checkpoint: that called it.
+    """
+    scores = [call.ood_score for call in calls if call.score is not None]
+    known = [score for score in scores if score is not None]
+    cut, fingerprint = checkpoint.ood_cut, checkpoint.fingerprint
+    asked = cut is not None and len(known) == len(scores)
+    run = RunLooks(
+        channels=checkpoint.input.channel_names,
+        looks=measure_each([np.stack(cell) for cell in images], bits) if images else None,
+        evaluable=len(scores),
+        not_evaluable=len(calls) - len(scores),
+        out_of_distribution=sum(score > cut for score in known) if asked and cut is not None else None,
+    )
+    return trust_in(run, None if fingerprint is None else fingerprint.runs)
+
+
+class Flagger:
+    """Says of a cell what its flags mean, with the figures."""
+
+    def __init__(self, checkpoint: CheckpointIdentity, markers: Mapping[str, str], bits: Bits) -> None:
+        """As the run was called.
+
+        Args:
+            checkpoint: that called it.
+            markers: what each of its channels shows, in the network's order.
+            bits: as the profile declares them.
+        """
+        self._names, self._bits = tuple(markers), bits
+        self._cuts = None if checkpoint.fingerprint is None else FlagCuts.of(checkpoint.fingerprint, markers)
+
+    def sentences(self, call: Call, images: Sequence[Counts]) -> tuple[str, ...]:
+        """Of each flag of the call, the measured ones with figure and cuts where the images are there."""
+        said = {}
+        if images:
+            counts = np.stack(images)
+            found = flags_of(counts, look_at(counts, self._bits), self._names, self._cuts)
+            said = {flag.name: flag.sentence for flag in found}
+        return tuple(said.get(flag, flag) for flag in call.flags)
