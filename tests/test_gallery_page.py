@@ -14,7 +14,19 @@ from edge_ctc.gallery.histogram import Cuts, histogram
 from edge_ctc.gallery.page import Page, Thumbnail, data_uri, render
 from edge_ctc.gallery.picture_scale import PictureSize, scale_rules
 from edge_ctc.gallery.visible_text import visible
-from tests.browser.pages import CHANNELS, call_of, cells_of, numbered, page_of, shown, small_page, thumbnail, webp
+from edge_ctc.trust import Trust
+from tests.browser.pages import (
+    CHANNELS,
+    call_of,
+    cells_of,
+    numbered,
+    page_of,
+    shown,
+    small_page,
+    thumbnail,
+    trust,
+    webp,
+)
 
 
 class Elements(HTMLParser):
@@ -218,3 +230,22 @@ def test_scales_grow_with_the_screen_and_stay_whole(width: int, height: int, cha
     assert steps == sorted(steps)
     assert [scale for _, scale in steps] == sorted({scale for _, scale in steps})
     assert all(scale * height <= 340 for _, scale in steps)
+
+
+@pytest.mark.parametrize(
+    ("found", "low", "place"),
+    [(0.3, 0.3, 30), (0.5, 0.3, 90), (0.4, 0.3, 60), (9, 0.3, 115), (-9, 0.3, 5), (0.5, None, 90), (0.25, None, 45)],
+)
+def test_a_gauge_shows_where_the_figure_lies_beside_what_was_expected(
+    found: float, low: float | None, place: float
+) -> None:
+    reason = trust("red").reasons[0].model_copy(update={"found": found, "low": low, "high": 0.5})
+    page = render(small_page(trust=Trust(light="red", reasons=(reason,))))
+    assert f'<circle class="red" cx="{float(place)}"' in page
+
+
+def test_a_reason_without_an_upper_end_has_no_gauge() -> None:
+    reason = trust("not judged").reasons[0].model_copy(update={"high": None})
+    page = render(small_page(trust=Trust(light="not judged", reasons=(reason,))))
+    assert "NOT JUDGED" in page
+    assert '<svg class="gauge"' not in page

@@ -1,3 +1,5 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.distance import mahalanobis
 
+from edge_ctc.checkpoint import NOVELTY, open_checkpoint, shipped_checkpoints
 from edge_ctc.errors import CheckpointError
 from edge_ctc.novelty import Novelty, read_novelty
 from trainer.learning.novelty import FALSE_ALARMS, LEAST_HELD_OUT, fit_novelty
@@ -79,3 +82,14 @@ def test_one_of_another_network_is_refused(spoilt: Novelty, said: str) -> None:
 def test_what_is_no_archive_is_refused(content: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"novelty\.npz: not the arrays"):
         read_novelty(content, HERE, 6)
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PK")])
+def test_a_checkpoint_without_the_file_that_it_names_is_refused(
+    tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    folder = shutil.copytree(shipped_checkpoints() / "reference", tmp_path / "copy")
+    assert open_checkpoint(folder).novelty is not None
+    spoil(folder / NOVELTY)
+    with pytest.raises(CheckpointError, match=r"novelty\.npz"):
+        open_checkpoint(folder)

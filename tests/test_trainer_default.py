@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import average_precision_score
 
+from edge_ctc.checkpoint import open_checkpoint
 from edge_ctc.classify import classify_run
 from edge_ctc.console.runs import RunReporter
 from edge_ctc.models import OpenModels
@@ -34,3 +35,8 @@ def test_the_default_recipe_finds_the_ctcs_of_an_unseen_simulated_patient(tmp_pa
     assert len(scores) == 200
     found = average_precision_score([truth[cell_id] == "CTC" for cell_id in scores], list(scores.values()))
     assert found >= 0.5
+    checkpoint = open_checkpoint(tmp_path / "checkpoint")
+    assert checkpoint.novelty is not None
+    assert checkpoint.description.fingerprint is not None
+    assert checkpoint.description.fingerprint.runs is not None
+    assert all(call.ood_score is not None for call in read_calls(outcome.place.calls))

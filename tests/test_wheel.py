@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_ctc.checkpoint import DESCRIPTION, HASHED_FILES, shipped_checkpoints
+from edge_ctc.checkpoint import DESCRIPTION, HASHED_FILES, NOVELTY, shipped_checkpoints
 from edge_ctc.plan import REFERENCE_NAMES
 
 CHECKOUT = Path(__file__).parents[1]
@@ -20,7 +20,8 @@ def test_the_wheel_holds_profiles_and_checkpoints_and_no_trainer(tmp_path: Path)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    shipped = {f"edge_ctc/shipped/{name}/{file}" for name in REFERENCE_NAMES for file in (*HASHED_FILES, DESCRIPTION)}
+    files = (*HASHED_FILES, NOVELTY, DESCRIPTION)
+    shipped = {f"edge_ctc/shipped/{name}/{file}" for name in REFERENCE_NAMES for file in files}
     profiles = {f"edge_ctc/exports/profiles/{name}.toml" for name in ("flat", "multipage")}
     assert shipped | profiles | {"edge_ctc/cli/app.py", "edge_ctc/shipped/systemd/edge-ctc.service"} <= names
     assert {name.split("/")[0] for name in names} == {"edge_ctc", wheel.name.split("-py3")[0] + ".dist-info"}

@@ -10,7 +10,7 @@ import numpy as np
 from edge_ctc.cells import Verdict
 from edge_ctc.expected import Expected, expected_ctcs
 from edge_ctc.gallery.called_run import CalledRun
-from edge_ctc.gallery.judged import Flagger, drawn, trust_of
+from edge_ctc.gallery.judged import LOOKED_AT, Flagger, trust_of
 from edge_ctc.gallery.page import Page, ShownCell, ShownChannel, Thumbnail
 from edge_ctc.gallery.pictures import DisplayRange, display_range, png, shades, thumbnail
 from edge_ctc.preprocess import Counts
@@ -65,7 +65,10 @@ def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanc
     """
     ranked = [_Ranked(call, rank) for rank, call in enumerate(calls, 1) if call.score is not None]
     groups = [[one for one in ranked if one.call.verdict is verdict] for verdict in (Verdict.CTC, Verdict.REVIEW)]
-    groups.append(_controls(ranked, manifest.calls.sha256))
+    # In one order: nearly all that the run is judged by are read as controls anyway.
+    order = np.random.default_rng(int(manifest.calls.sha256, 16)).permutation(len(ranked))
+    drawn = [ranked[place] for place in order]
+    groups.append(_controls(drawn))
     channels = called.channels
     channel = _BRIGHT_FIELD if _BRIGHT_FIELD in channels else channels[0]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -76,7 +79,7 @@ def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanc
         ctc, review, controls = (press.each(lambda one: _shown(one, ranges, flagger), group) for group in read)
         shown = {one.call.cell_id for group in groups for one in group}
         rest = [one for one in ranked if one.call.cell_id not in shown]
-        looked = _looked_at(called, press, drawn(calls, manifest.calls.sha256), read)
+        looked = _looked_at(called, press, [one.call for one in drawn[:LOOKED_AT]], read)
         thumbnails = press.each(lambda one: _thumbnail(called, one, channel, ranges[channels.index(channel)]), rest)
     return Page(
         manifest=manifest,
@@ -127,13 +130,10 @@ def _expected(ranked: Sequence[_Ranked]) -> Expected | None:
     return expected_ctcs(probabilities) if len(probabilities) == len(ranked) else None
 
 
-def _controls(ranked: Sequence[_Ranked], seed: str) -> list[_Ranked]:
-    """Leukocytes drawn at random, the same for the same calls, by rank."""
-    leukocytes = [one for one in ranked if one.call.verdict is Verdict.LEUKOCYTE]
-    if len(leukocytes) <= CONTROLS:
-        return leukocytes
-    drawn = np.random.default_rng(int(seed, 16)).choice(len(leukocytes), CONTROLS, replace=False)
-    return [leukocytes[place] for place in sorted(drawn)]
+def _controls(drawn: Sequence[_Ranked]) -> list[_Ranked]:
+    """The first leukocytes of a random order that is the same for the same calls, by rank."""
+    leukocytes = [one for one in drawn if one.call.verdict is Verdict.LEUKOCYTE]
+    return sorted(leukocytes[:CONTROLS], key=lambda one: one.rank)
 
 
 def _read(called: CalledRun, one: _Ranked) -> _Read:

@@ -7,22 +7,13 @@ import numpy as np
 from edge_ctc.appearance import look_at, measure_each
 from edge_ctc.flag_cuts import FlagCuts
 from edge_ctc.preprocess import Bits, Counts
-from edge_ctc.quality import flags_of
+from edge_ctc.quality import MEASURED, flags_of
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import CheckpointIdentity
 from edge_ctc.trust import RunLooks, Trust, trust_in
 
-LOOKED_AT = 400
+LOOKED_AT = 200
 """Cells, drawn at random, whose middle stands for the run's: more would move it by less than instruments differ."""
-
-
-def drawn(calls: Sequence[Call], calls_sha256: str) -> list[Call]:
-    """The evaluable cells that the run is judged by, the same for the same calls."""
-    evaluable = [call for call in calls if call.score is not None]
-    if len(evaluable) <= LOOKED_AT:
-        return evaluable
-    chosen = np.random.default_rng([int(calls_sha256, 16), 1]).choice(len(evaluable), LOOKED_AT, replace=False)
-    return [evaluable[place] for place in sorted(chosen)]
 
 
 def trust_of(
@@ -67,7 +58,7 @@ class Flagger:
     def sentences(self, call: Call, images: Sequence[Counts]) -> tuple[str, ...]:
         """Of each flag of the call, the measured ones with figure and cuts where the images are there."""
         said = {}
-        if images:
+        if images and not set(MEASURED).isdisjoint(call.flags):
             counts = np.stack(images)
             found = flags_of(counts, look_at(counts, self._bits), self._names, self._cuts)
             said = {flag.name: flag.sentence for flag in found}

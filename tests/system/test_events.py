@@ -194,5 +194,10 @@ def test_an_export_folder_that_another_is_put_in_the_place_of_is_watched(
     watched.forget(old.name)
     watched.write("new", archive.scan(2))
     watched.wait_called("new", LATER_S)
-    assert sorted(os.listdir(room / "aside")) == ["old", "old.ctc-calls.csv", "old.ctc-run.json"]
+    assert sorted(os.listdir(room / "aside")) == [
+        "old",
+        "old.ctc-calls.csv",
+        "old.ctc-gallery.html",
+        "old.ctc-run.json",
+    ]
     watched.finish()

@@ -113,8 +113,11 @@ class Watched:
         shutil.copy(self._written[name].run / "cells.csv", self.remote / name)
 
     def wait_called(self, name: str, within_s: float = 30.0) -> float:
-        """Until the run is complete; how long it took."""
-        return self.daemon.wait_for(lambda: is_complete(self.remote / name), f"calls of {name}", within_s)
+        """Until the run is complete and its gallery drawn; how long it took."""
+        gallery = self.remote / f"{name}.ctc-gallery.html"
+        return self.daemon.wait_for(
+            lambda: is_complete(self.remote / name) and gallery.exists(), f"calls and gallery of {name}", within_s
+        )
 
     def wait_partly_called(self, name: str) -> None:
         """Until all that can be called of a run that is not complete is called, and the manifest, written last, too."""
