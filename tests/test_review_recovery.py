@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_ctc.errors import DataError
+from edge_ctc.results.calls import read_calls
 from edge_ctc.results.commit import ResultPlace
 from edge_ctc.review.hold import sole_reviewer
 from edge_ctc.review.recovery import Recovery, Wanted, recovery_path, write_recovery
+from edge_ctc.simulate import Layout, write_run
 from tests.conftest import EdgeCtc
 from tests.images import full_disk_at, result_place
 from tests.reviews import CTC, LEUKOCYTE, VERDICTS, called, calls_with, committed, read_by
 
-HEADER = b"cell_id,cage_row,cage_col,role,lowest_grade,readers,verdict,rank,run_id,made_at_utc,intended_use\r\n"
+HEADER = (
+    b"cell_id,cage_row,cage_col,role,matched_to,lowest_grade,readers,verdict,rank,run_id,made_at_utc,intended_use\r\n"
+)
 
 
 def rows_of(place: ResultPlace) -> list[dict[str, str]]:
@@ -29,8 +35,10 @@ def ids(place: ResultPlace, role: str = "confirmed") -> list[str]:
     return [row["cell_id"] for row in rows_of(place) if row["role"] == role]
 
 
-def written(place: ResultPlace, least_grade: int = 3, controls: int = 0) -> Recovery:
-    return write_recovery(place, Wanted(least_grade, controls))
+def written(
+    place: ResultPlace, least_grade: int = 3, controls: int = 0, sizes: Mapping[str, float] | None = None
+) -> Recovery:
+    return write_recovery(place, Wanted(least_grade, controls), lambda call: (sizes or {}).get(call.cell_id))
 
 
 def test_no_cell_is_on_the_list_by_the_machines_verdict_alone(tmp_path: Path, edge_ctc: EdgeCtc) -> None:
@@ -56,6 +64,7 @@ def test_a_confirmed_cell_has_its_id_cage_readers_and_lowest_grade(tmp_path: Pat
         "cage_row": "A",
         "cage_col": "07",
         "role": "confirmed",
+        "matched_to": "",
         "lowest_grade": "3",
         "readers": "'@Verdi|M. Rossi",
         "verdict": "REVIEW",
@@ -104,19 +113,53 @@ def test_only_definite_ones_where_that_is_asked_for(tmp_path: Path, edge_ctc: Ed
     assert "not confirmed: 0003: B grades 3" in finished.out
 
 
-def test_controls_are_leukocytes_of_the_machine_and_of_all_readers_by_rank(tmp_path: Path, edge_ctc: EdgeCtc) -> None:
+SIZES = {"1": 20.0, "2": 12.0, "3": 13.0, "4": 20.0, "5": 20.0, "6": 20.0, "7": 20.0, "8": 19.0, "9": 30.0}
+
+
+def read_with_controls(folder: Path) -> ResultPlace:
     verdicts = {"1": CTC, "2": CTC} | {str(number): LEUKOCYTE for number in range(3, 10)}
-    place = called(tmp_path, verdicts)
-    read_by(place, "A", {"1": 4, "2": 1, "3": 1, "4": 2, "5": (1, ["debris"]), "6": 1, "8": 1, "9": 1})
+    place = called(folder, verdicts)
+    read_by(place, "A", {"1": 4, "2": 3, "3": 1, "4": 2, "5": (1, ["debris"]), "6": 1, "8": 1, "9": 1})
     read_by(place, "B", {"6": 2})
-    written(place, controls=2)
-    assert (ids(place), ids(place, "control")) == (["1"], ["3", "8"])
-    assert [row["lowest_grade"] for row in rows_of(place)] == ["4", "1", "1"]
-    out = edge_ctc("review", "recovery", tmp_path / "run 1", "--controls", 9).out
-    assert ids(place, "control") == ["3", "8", "9"]
-    assert "3 leukocytes as controls, by rank and not matched in size, and no more were graded 1" in out
+    return place
+
+
+def test_controls_are_leukocytes_of_the_machine_and_of_all_readers_nearest_in_size(tmp_path: Path) -> None:
+    place = read_with_controls(tmp_path)
+    written(place, controls=2, sizes=SIZES)
+    assert (ids(place), ids(place, "control")) == (["1", "2"], ["8", "3"])
+    assert [row["matched_to"] for row in rows_of(place)] == ["", "", "1", "2"]
+    assert [row["lowest_grade"] for row in rows_of(place)] == ["4", "3", "1", "1"]
+    written(place, controls=9, sizes=SIZES)
+    assert [(row["cell_id"], row["matched_to"]) for row in rows_of(place)][2:] == [("8", "1"), ("3", "2"), ("9", "1")]
     written(place)
     assert ids(place, "control") == []
+
+
+@pytest.mark.parametrize("unknown", ["1", "3"])
+def test_a_cell_without_a_size_is_matched_to_none(tmp_path: Path, unknown: str) -> None:
+    place = read_with_controls(tmp_path)
+    written(place, controls=9, sizes={cell: size for cell, size in SIZES.items() if cell != unknown})
+    matched = {(row["cell_id"], row["matched_to"]) for row in rows_of(place) if row["role"] == "control"}
+    assert unknown not in {cell for pair in matched for cell in pair}
+    assert len(matched) == (3 if unknown == "1" else 2)
+
+
+def test_controls_of_a_real_run_have_the_sizes_of_its_confirmed_cells(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
+    run = tmp_path / "run 1"
+    write_run(run, 60, 3, seed=906, layout=Layout.FLAT)
+    edge_ctc("classify-run", run)
+    place = result_place(tmp_path)
+    calls = read_calls(place.calls)
+    read_by(place, "A", {call.cell_id: 4 if call.verdict is CTC else 1 for call in calls})
+    finished = edge_ctc("review", "recovery", run, "--controls", 4)
+    assert finished.code == 0
+    assert "4 leukocytes as controls, matched in size" in finished.out
+    assert len({row["matched_to"] for row in rows_of(place)} - {""}) == min(4, len(ids(place)))
+    shutil.rmtree(run)
+    gone = edge_ctc("review", "recovery", run, "--controls", 4)
+    assert gone.code != 0
+    assert len(ids(place, "control")) == 4, "what stood there still stands"
 
 
 def test_a_cell_read_on_other_images_is_refused_and_named(tmp_path: Path, edge_ctc: EdgeCtc) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_ctc.cli.exits import ExitCode, exit_code
-from edge_ctc.cli.options import named_folder
+from edge_ctc.cli.options import ProfileOption, named_folder
 from edge_ctc.console.reviewing import (
     print_agreement,
     print_imported,
@@ -22,6 +22,7 @@ from edge_ctc.console.reviewing import (
 )
 from edge_ctc.errors import EdgeCtcError
 from edge_ctc.exports.listing import absolute
+from edge_ctc.exports.profile import load_profile
 from edge_ctc.plan import result_place
 from edge_ctc.results.commit import ResultPlace
 from edge_ctc.review.agreement import agreement as agreement_of
@@ -29,6 +30,7 @@ from edge_ctc.review.importing import Imported, import_review
 from edge_ctc.review.labelling import make_labels, read_patients, write_labels
 from edge_ctc.review.recovery import DEFINITE, Wanted, write_recovery
 from edge_ctc.review.reviewed import CTC_FROM
+from edge_ctc.review.sizes import MeasuredSizes
 
 review_commands = typer.Typer(
     no_args_is_help=True,
@@ -182,20 +184,24 @@ def recovery(
     controls: Annotated[
         int,
         typer.Option(
-            min=0, max=10_000, help="So many leukocytes as controls: called LEUKOCYTE and graded 1 by all, by rank."
+            min=0,
+            max=10_000,
+            help="So many leukocytes as controls: called LEUKOCYTE, graded 1 by all, of a confirmed cell's size.",
         ),
     ] = 0,
     definite: Annotated[
         bool, typer.Option("--definite", help="Only cells that all their readers grade 4, definitely a CTC.")
     ] = False,
+    profile: ProfileOption = None,
     out: ResultsOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Write RUN.recovery.csv beside the calls: the cells that people confirmed, by id and cage.
 
-    Confirmed is a cell that somebody graded, all its readers 3 or 4, and none of them marks as debris or doubt. No cell
-    is on the list by the machine's verdict alone. Ids and cages stand there exactly as the instrument wrote them. Ends
-    with 2 where cells were left out, since they were read on other images than were called.
+    Confirmed is a cell that somebody graded, all its readers 3 or 4, and none of them marks as debris or doubt. No
+    cell is on the list by the machine's verdict alone. Ids and cages stand there exactly as the instrument wrote
+    them. Controls are matched in size, for which the run's images must be there. Ends with 2 where cells were left
+    out, since they were read on other images than were called.
 
     Examples: edge-ctc review recovery /data/exports/P07
 
@@ -203,7 +209,9 @@ def recovery(
     """
     with _told_as_json(as_json):
         wanted = Wanted(DEFINITE if definite else CTC_FROM, controls)
-        made = write_recovery(_place(run, out), wanted)
+        place = _place(run, out)
+        sizes = MeasuredSizes(Path(run), place, None if profile is None else load_profile(profile))
+        made = write_recovery(place, wanted, sizes.diameter_px)
     code = ExitCode.PARTLY_DONE if made.stale else ExitCode.DONE
     if as_json:
         print_json_recovery(made, code)

@@ -147,9 +147,11 @@ def print_recovery(recovery: Recovery, asked_controls: int) -> None:
 def _controls(recovery: Recovery, asked: int) -> str:
     if not asked:
         return ""
-    there_are = f", and no more were graded 1 of those called LEUKOCYTE ({asked} asked for)"
+    there_are = (
+        f"; {asked} asked for, and no more were called LEUKOCYTE and graded 1 and have a size that can be measured"
+    )
     fewer = there_are if len(recovery.controls) < asked else ""
-    return f", {len(recovery.controls)} leukocytes as controls, by rank and not matched in size{fewer}"
+    return f", {len(recovery.controls)} leukocytes as controls, matched in size{fewer}"
 
 
 def _why_none(recovery: Recovery) -> str:
@@ -167,7 +169,7 @@ def print_json_recovery(recovery: Recovery, exit_code: int) -> None:
             "run_id": recovery.run_id,
             "run_is_partial": recovery.is_partial,
             "confirmed": _ids(recovery.confirmed),
-            "controls": _ids(recovery.controls),
+            "controls": _ids([control.cell for control in recovery.controls]),
             "left_out": [asdict(one) for one in recovery.left_out],
             "stale": recovery.stale,
             "read": recovery.read,

@@ -2,15 +2,16 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Literal
 
 from edge_ctc import durable
 from edge_ctc.cells import Verdict
 from edge_ctc.errors import DataError, RunUnreadableError
-from edge_ctc.results.calls import formula_safe
+from edge_ctc.results.calls import Call, formula_safe
 from edge_ctc.results.commit import ResultPlace, utc_now
 from edge_ctc.review.hold import sole_reviewer
 from edge_ctc.review.regular import read_regular
@@ -18,10 +19,12 @@ from edge_ctc.review.reviewed import CTC_FROM, ReviewedCell, reviewed_run
 
 DEFINITE = 4
 COLUMNS = (
-    *("cell_id", "cage_row", "cage_col", "role", "lowest_grade", "readers", "verdict", "rank"),
+    *("cell_id", "cage_row", "cage_col", "role", "matched_to", "lowest_grade", "readers", "verdict", "rank"),
     *("run_id", "made_at_utc", "intended_use"),
 )
 Role = Literal["confirmed", "control"]
+Sizes = Callable[[Call], float | None]
+"""The diameter of a cell in pixels; None where the images that were called are not there, or show no cell."""
 
 _MAX_BYTES = 1 << 26
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -41,6 +44,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """A leukocyte, and the confirmed cell whose size it has."""
+
+    cell: ReviewedCell
+    matched_to: ReviewedCell
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A cell that a reader graded 3 or 4 and that is not confirmed, and why."""
 
@@ -57,7 +68,7 @@ class Recovery:
         run_id: of the run.
         is_partial: the run still grows.
         confirmed: cells, by rank.
-        controls: leukocytes, by rank.
+        controls: leukocytes, in the order in which they were matched.
         left_out: cells that somebody took for a CTC.
         stale: cells whose readings do not count, since one was of other images than were called.
         read: cells that somebody read.
@@ -68,7 +79,7 @@ class Recovery:
     run_id: str
     is_partial: bool
     confirmed: tuple[ReviewedCell, ...]
-    controls: tuple[ReviewedCell, ...]
+    controls: tuple[Control, ...]
     left_out: tuple[LeftOut, ...]
     stale: tuple[str, ...]
     read: int
@@ -80,13 +91,18 @@ def recovery_path(place: ResultPlace) -> Path:
     return place.folder / f"{place.run_id}.recovery.csv"
 
 
-def write_recovery(place: ResultPlace, wanted: Wanted) -> Recovery:
+def write_recovery(place: ResultPlace, wanted: Wanted, sizes: Sizes) -> Recovery:
     """Write the list; no cell is on it by the machine's verdict alone.
 
     A cell is confirmed where at least one reader graded it, every reader's last grade is `wanted.least_grade` or more,
     and no last reading marks debris or doubt. A control is a cell that the machine calls LEUKOCYTE and all its readers
-    grade 1, without such a mark; controls are taken in the order of rank, the likest to a CTC first, and are matched
-    in nothing else: neither in size nor in place.
+    grade 1, without such a mark. Controls are matched in size: round by round, each confirmed cell gets the one that is
+    nearest in diameter and not taken yet. A cell without a size is matched to none.
+
+    Args:
+        place: of the calls.
+        wanted: what is asked for.
+        sizes: asked only where controls are wanted.
 
     Raises:
         NotARunError: the run has no committed calls.
@@ -96,7 +112,7 @@ def write_recovery(place: ResultPlace, wanted: Wanted) -> Recovery:
     path = recovery_path(place)
     run = reviewed_run(place)
     confirmed = tuple(cell for cell in run.current if not _against(cell, wanted.least_grade))
-    controls = tuple(cell for cell in run.current if _is_control(cell))[: wanted.controls]
+    controls = _matched(confirmed, [cell for cell in run.current if _is_control(cell)], wanted.controls, sizes)
     with sole_reviewer(place):
         durable.mend(path)
         _check_ours(path)
@@ -110,7 +126,7 @@ def write_recovery(place: ResultPlace, wanted: Wanted) -> Recovery:
         left_out=_left_out(run.current, wanted.least_grade),
         stale=run.stale,
         read=len(run.cells),
-        flagged=_flagged((*confirmed, *controls)),
+        flagged=_flagged((*confirmed, *(control.cell for control in controls))),
     )
 
 
@@ -126,6 +142,20 @@ def _against(cell: ReviewedCell, least_grade: int) -> str:
 def _is_control(cell: ReviewedCell) -> bool:
     is_marked = any(mark != "cluster" for one in cell.readings for mark in one.marks)
     return cell.call.verdict is Verdict.LEUKOCYTE and set(cell.grades) == {1} and not is_marked
+
+
+def _matched(
+    confirmed: Sequence[ReviewedCell], leukocytes: Sequence[ReviewedCell], wanted: int, sizes: Sizes
+) -> tuple[Control, ...]:
+    if not wanted or not confirmed:
+        return ()
+    free = [(size, cell) for cell in leukocytes if (size := sizes(cell.call)) is not None]
+    sized = [(size, cell) for cell in confirmed if (size := sizes(cell.call)) is not None]
+    controls: list[Control] = []
+    for size, cell in islice(cycle(sized), min(wanted, len(free))):
+        nearest = min(range(len(free)), key=lambda place: abs(free[place][0] - size))
+        controls.append(Control(free.pop(nearest)[1], cell))
+    return tuple(controls)
 
 
 def _left_out(cells: Iterable[ReviewedCell], least_grade: int) -> tuple[LeftOut, ...]:
@@ -145,17 +175,17 @@ def _check_ours(path: Path) -> None:
         raise DataError(f"{path}: is no recovery list of edge-ctc, and is not overwritten; move it away")
 
 
-def _table(confirmed: Sequence[ReviewedCell], controls: Sequence[ReviewedCell]) -> bytes:
+def _table(confirmed: Sequence[ReviewedCell], controls: Sequence[Control]) -> bytes:
     made_at = utc_now()
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    writer.writerows(_row(cell, "confirmed", made_at) for cell in confirmed)
-    writer.writerows(_row(cell, "control", made_at) for cell in controls)
+    writer.writerows(_row(cell, "confirmed", "", made_at) for cell in confirmed)
+    writer.writerows(_row(one.cell, "control", one.matched_to.call.cell_id, made_at) for one in controls)
     return text.getvalue().encode()
 
 
-def _row(cell: ReviewedCell, role: Role, made_at: str) -> list[str | int | None]:
+def _row(cell: ReviewedCell, role: Role, matched_to: str, made_at: str) -> list[str | int | None]:
     call = cell.call
     readers = "|".join(reading.reader for reading in cell.readings if reading.grade is not None)
     return [
@@ -164,6 +194,7 @@ def _row(cell: ReviewedCell, role: Role, made_at: str) -> list[str | int | None]
         call.cage_row,
         call.cage_col,
         role,
+        matched_to,
         min(cell.grades),
         formula_safe(readers),
         call.verdict.value,
