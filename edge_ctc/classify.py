@@ -5,7 +5,7 @@ from typing import Literal
 
 from edge_ctc import durable
 from edge_ctc.calling import Calling, Reporter
-from edge_ctc.errors import CalledByAnotherError, NotARunError, RunUnreadableError
+from edge_ctc.errors import CalledByAnotherError, NotARunError, ResultsError, RunUnreadableError
 from edge_ctc.exports.completeness import says_it_is_over
 from edge_ctc.exports.listing import Listing
 from edge_ctc.exports.run_table import RunTable, read_run_table
@@ -107,6 +107,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     found = _former(plan, reporter)
     former = found.manifest
     if former is not None and is_unchanged(plan, former):
+        reporter.planned(plan)
         _draw_what_is_owed(plan, former, reporter)
         return Step(former, "unchanged", is_done=True, pending=0)
     if former is not None:
@@ -175,8 +176,13 @@ def complete_calls(place: ResultPlace) -> Manifest | None:
 
 
 def _has_gallery(plan: Plan, manifest: Manifest) -> bool:
-    """Calls that name none were made by a version that drew none, or are partial."""
-    return manifest.gallery is None or shows(plan.place, manifest)
+    """Calls that name none were made by a version that drew none, or are partial.
+
+    Those of another profile still stand, but their images are not read as they were called then: `edge-ctc report`
+    draws them, with their own.
+    """
+    is_of_another_profile = manifest.profile.sha256 != plan.profile.sha256
+    return manifest.gallery is None or is_of_another_profile or shows(plan.place, manifest)
 
 
 def _draw_what_is_owed(plan: Plan, manifest: Manifest, reporter: Reporter) -> None:
@@ -185,7 +191,10 @@ def _draw_what_is_owed(plan: Plan, manifest: Manifest, reporter: Reporter) -> No
         return
     reporter.drawing(manifest.cells.called)
     called = CalledRun.of(plan.run, plan.profile.profile, manifest.checkpoint.input)
-    write_gallery(called, plan.place, reporter.advanced)
+    try:
+        write_gallery(called, plan.place, reporter.advanced)
+    except ResultsError as error:
+        raise ResultsError(f"{error}; the calls of this run stand") from error
 
 
 def _former(plan: Plan, reporter: Reporter) -> Former:

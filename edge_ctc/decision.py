@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge_ctc.cells import Verdict
 from edge_ctc.description import Calibration, Thresholds
 from edge_ctc.quality import BLUR, EDGE, EMPTY, SATURATED
+from edge_ctc.trust import LEAST_CELLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ OUT_OF_DISTRIBUTION = "out of distribution"
 MOST_DOUBTED = 0.20
 """Share of a run's evaluable cells: what holds of more speaks of the run, and of no cell in particular."""
 
-_DOUBTED_FLAGS = (EMPTY, SATURATED, BLUR, EDGE)
+DOUBTED_FLAGS = (EMPTY, SATURATED, BLUR, EDGE)
 """Of such images nobody could be sure. The other flags tell of the cell: most large ones, and pairs, are no CTCs."""
 
 
@@ -85,7 +86,7 @@ def doubts_of(flags: Sequence[str], ood_score: float | None, ood_cut: float | No
         ood_score: of the call; None: not known.
         ood_cut: of the checkpoint; None: it has none.
     """
-    found = [flag for flag in _DOUBTED_FLAGS if flag in flags]
+    found = [flag for flag in DOUBTED_FLAGS if flag in flags]
     if ood_score is not None and ood_cut is not None and ood_score > ood_cut:
         found.append(OUT_OF_DISTRIBUTION)
     return tuple(found)
@@ -94,10 +95,14 @@ def doubts_of(flags: Sequence[str], ood_score: float | None, ood_cut: float | No
 def believed_in_run(doubts: Sequence[Sequence[str]]) -> frozenset[str]:
     """Those doubts that send cells of this run to REVIEW: each that holds of `MOST_DOUBTED` of them at most.
 
+    A run that is too small to be judged as a whole believes all of them. The others make the run red.
+
     Args:
         doubts: of every evaluable cell of the run.
     """
     counts = Counter(doubt for of_one in doubts for doubt in of_one)
+    if len(doubts) < LEAST_CELLS:
+        return frozenset(counts)
     return frozenset(doubt for doubt, count in counts.items() if count <= MOST_DOUBTED * len(doubts))
 
 

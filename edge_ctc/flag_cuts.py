@@ -91,7 +91,7 @@ class FlagCuts:
             grain_px=max(1, round(middle_px / _GRAINS)),
             nuclear=None if nuclear is None else list(markers).index(nuclear),
             nuclear_light=0.0 if nuclear is None else fingerprint.ctc.channels[nuclear].brightness[0] / _DIMMER,
-            nuclear_px=fingerprint.ctc.diameter_px[0],
+            nuclear_px=_lowest_seen(fingerprint.ctc.diameter_px) or middle_px,
         )
 
 
@@ -103,5 +103,8 @@ def _sharpness(fingerprint: Fingerprint, channel: str) -> SharpnessCuts:
 
 def _range(classes: Sequence[Quantiles]) -> tuple[float, float]:
     """From the lowest 1 % of any class to the highest 99 %; 0 as 1 % means that nothing was seen: the next above it."""
-    lows = [next((value for value in quantiles if value > 0), 0.0) for quantiles in classes]
-    return min(lows), max(quantiles[-1] for quantiles in classes)
+    return min(map(_lowest_seen, classes)), max(quantiles[-1] for quantiles in classes)
+
+
+def _lowest_seen(quantiles: Quantiles) -> float:
+    return next((value for value in quantiles if value > 0), 0.0)

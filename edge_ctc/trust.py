@@ -5,8 +5,8 @@ the training's runs. Nothing about other runs of the laboratory enters.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edge_ctc.appearance import Appearances
@@ -31,6 +31,9 @@ LEAST_CELLS = 20
 _CUTS = {"not evaluable": (0.05, 0.20), "out of distribution": (0.10, 0.20), "saturated": (0.05, 0.20)}
 """Share of cells above which a run is amber, and red. Red out of distribution is given, the others are [assumed]."""
 
+_DOUBTFUL = (0.10, 0.20)
+"""The same of a flag: above the second, `edge_ctc.decision` no longer sends the flagged cells to REVIEW."""
+
 _UNITS = {
     "background": " counts",
     "noise": " counts",
@@ -48,7 +51,7 @@ class Reason(StrictModel):
     Attributes:
         light: what it alone would make of the run.
         measure: "background", "noise", "brightness", "sharpness", "saturated", "diameter_px", "stains",
-            "out of distribution", "not evaluable", "cells", "training".
+            "out of distribution", "not evaluable", "cells", "training", or the name of a flag.
         channel: "" where it is about no channel.
         found: the run's figure; None where there is none.
         low: below it the run is no longer green; None: nothing is too low.
@@ -87,6 +90,7 @@ class RunLooks:
         evaluable: how many cells could be evaluated.
         not_evaluable: how many cells could not be evaluated.
         out_of_distribution: how many of the evaluable cells are; None: nobody has asked.
+        doubtful: how many of them have each flag that says their image cannot be relied on, by its name.
     """
 
     channels: tuple[str, ...]
@@ -94,6 +98,7 @@ class RunLooks:
     evaluable: int
     not_evaluable: int
     out_of_distribution: int | None
+    doubtful: Mapping[str, int] = field(default_factory=dict)
 
 
 def trust_in(run: RunLooks, spread: RunSpread | None) -> Trust:
@@ -119,11 +124,14 @@ def _of_shares(run: RunLooks) -> Iterator[Reason]:
         yield from _over(run.not_evaluable / cells, "not evaluable", "", 0.0)
     if run.evaluable and run.out_of_distribution is not None:
         yield from _over(run.out_of_distribution / run.evaluable, "out of distribution", "", 0.0)
+    if run.evaluable >= LEAST_CELLS:
+        for flag, count in run.doubtful.items():
+            yield from _over(count / run.evaluable, flag, "", 0.0)
 
 
 def _over(found: float, measure: str, channel: str, usual: float) -> Iterator[Reason]:
     """A reason if a share of cells lies by more than the cuts above the share that is `usual`."""
-    amber, red = (usual + cut for cut in _CUTS[measure])
+    amber, red = (usual + cut for cut in _CUTS.get(measure, _DOUBTFUL))
     if found > amber:
         named = f"{channel} {measure}" if channel else measure
         yield Reason(
@@ -140,8 +148,9 @@ def _over(found: float, measure: str, channel: str, usual: float) -> Iterator[Re
 def _of_looks(run: RunLooks, spread: RunSpread | None) -> Iterator[Reason]:
     if spread is None:
         yield _not_judged("training", None, "not judged: the checkpoint does not say how its training's runs differ")
-    elif run.looks is None or run.evaluable < LEAST_CELLS:
-        yield _not_judged("cells", run.evaluable, f"not judged: {run.evaluable} cells, at least {LEAST_CELLS} wanted")
+    elif run.looks is None or (there := len(run.looks.diameter_px)) < LEAST_CELLS:
+        there = 0 if run.looks is None else there
+        yield _not_judged("cells", there, f"not judged: images of {there} cells, at least {LEAST_CELLS} wanted")
     else:
         yield from _beside_training(run.looks, run.channels, spread)
 

@@ -51,3 +51,8 @@ def test_a_doubt_never_makes_a_ctc_and_never_hides_one(verdict: Verdict, doubts:
         assert after.verdict is (Verdict.REVIEW if doubts else Verdict.LEUKOCYTE)
     else:
         assert after == before
+
+
+@pytest.mark.parametrize("cells", [1, 2, 19])
+def test_a_run_too_small_to_be_judged_believes_every_doubt(cells: int) -> None:
+    assert believed_in_run([("edge",)] * cells) == {"edge"}

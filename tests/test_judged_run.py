@@ -11,6 +11,7 @@ from PIL import Image
 
 from edge_ctc.checkpoint import open_checkpoint, shipped_checkpoints
 from edge_ctc.decision import MOST_DOUBTED
+from edge_ctc.novelty import Novelty
 from edge_ctc.simulate import Layout, write_run
 from tests.conftest import EdgeCtc
 from tests.defects import blurred
@@ -98,6 +99,47 @@ def test_a_run_whose_channels_changed_places_is_red_and_not_a_run_of_reviews(
     assert light(large_run) == "RED"
     assert "out of distribution: " in (large_run.parent / "run.ctc-gallery.html").read_text("utf-8")
     assert edge_ctc("verify-run", large_run).code == 0
+
+
+def test_a_doubt_of_more_than_a_fifth_of_the_run_makes_it_red(edge_ctc: EdgeCtc, large_run: Path) -> None:
+    change(large_run, range(1, 41), lambda counts: np.roll(counts, 26, axis=1))
+    edge_ctc("classify-run", large_run)
+    rows = rows_of(large_run)
+    assert sum("edge" in row["flags"].split("|") for row in rows) > MOST_DOUBTED * CELLS
+    assert not any("but edge" in row["reason"] for row in rows)
+    assert light(large_run) == "RED"
+    gallery = (large_run.parent / "run.ctc-gallery.html").read_text("utf-8")
+    assert re.search(r"edge: \d\d% of the cells, at most 10% expected", gallery)
+
+
+@pytest.mark.parametrize("left", [0, 1, 2, 19])
+def test_a_run_of_which_few_images_are_left_is_not_judged(edge_ctc: EdgeCtc, large_run: Path, left: int) -> None:
+    edge_ctc("classify-run", large_run)
+    for path in (large_run / "Images").iterdir():
+        if int(path.name[:4]) > left:
+            path.unlink()
+    assert edge_ctc("report", large_run).code == 0
+    assert light(large_run) == "NOT JUDGED"
+    assert f"not judged: images of {left} cells" in (large_run.parent / "run.ctc-gallery.html").read_text("utf-8")
+
+
+def test_a_file_that_cannot_be_read_any_more_costs_its_picture_alone(edge_ctc: EdgeCtc, large_run: Path) -> None:
+    edge_ctc("classify-run", large_run, "--checkpoint", shipped_checkpoints() / "reference-bf")
+    (large_run / "Images" / "0005_PE.tif").unlink()
+    (large_run / "Images" / "0005_PE.tif").mkdir()
+    assert edge_ctc("report", large_run).code == 0
+
+
+def test_verify_finds_strangeness_that_somebody_changed(
+    edge_ctc: EdgeCtc, large_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = Novelty.score
+    monkeypatch.setattr(Novelty, "score", lambda novelty, features: 0.1 * scored(novelty, features))
+    edge_ctc("classify-run", large_run)
+    monkeypatch.undo()
+    finished = edge_ctc("verify-run", large_run, "--recompute")
+    assert finished.code == 65
+    assert "ood_score" in finished.out
 
 
 def test_the_manifest_holds_what_the_gallery_judges_by(edge_ctc: EdgeCtc, large_run: Path) -> None:

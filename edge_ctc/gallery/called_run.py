@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_ctc.cells import Cell
-from edge_ctc.errors import NotARunError
+from edge_ctc.errors import NotARunError, RunUnreadableError
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import LoadedProfile, Profile, built_in_profiles
 from edge_ctc.exports.runs import Run, read_run
-from edge_ctc.pipeline import CellReader
+from edge_ctc.pipeline import CellReader, concerns_one_file
 from edge_ctc.preprocess import ChannelInput, Counts, InputSpec
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest
@@ -51,7 +51,7 @@ class CalledRun:
         """One (H, W) array per channel of the network, of the images that were called; none where they are not there.
 
         Raises:
-            RunUnreadableError: disk or share failed, or a file changed while it was read.
+            RunUnreadableError: disk or share failed, not a file alone.
         """
         return self._counts(call, self.network.channel_names)
 
@@ -66,7 +66,12 @@ class CalledRun:
             return []
         asked = cell.only(channels)
         reader = CellReader(self.run.folder, self.profile, self._input(channels))
-        counts, evidence = reader.counts(asked)
+        try:
+            counts, evidence = reader.counts(asked)
+        except RunUnreadableError as error:
+            if concerns_one_file(error):
+                return []
+            raise
         taken = cell.only(self.network.channel_names)
         called = dict(zip((file.name for file in taken.files), call.image_sha256, strict=False))
         if len(taken.files) != len(call.image_sha256):

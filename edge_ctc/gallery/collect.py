@@ -76,7 +76,7 @@ def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanc
         read = [press.each(lambda one: _read(called, one), group) for group in groups]
         ranges = [_range_of([[one.images[place] for one in group] for group in read]) for place in range(len(channels))]
         flagger = Flagger(manifest.checkpoint, called.markers, called.profile.bits)
-        ctc, review, controls = (press.each(lambda one: _shown(one, ranges, flagger), group) for group in read)
+        ctc, review, controls = (press.each(lambda one: _shown(one, ranges, flagger), group, 0) for group in read)
         shown = {one.call.cell_id for group in groups for one in group}
         rest = [one for one in ranked if one.call.cell_id not in shown]
         looked = _looked_at(called, press, [one.call for one in drawn[:LOOKED_AT]], read)
@@ -105,7 +105,7 @@ def _looked_at(
     """The images of those of `calls` that are still there; what was read already is not read again."""
     there = {one.cell.call.cell_id: one.called for group in read for one in group}
     more = [call for call in calls if call.cell_id not in there]
-    there.update(zip((call.cell_id for call in more), press.each(called.counts, more), strict=True))
+    there.update(zip((call.cell_id for call in more), press.each(called.counts, more, 0), strict=True))
     return [images for call in calls if (images := there[call.cell_id])]
 
 
@@ -116,11 +116,12 @@ class _Press:
     pool: ThreadPoolExecutor
     advanced: Callable[[int], None]
 
-    def each(self, work: Callable[[_Given], _Made], given: Sequence[_Given]) -> tuple[_Made, ...]:
+    def each(self, work: Callable[[_Given], _Made], given: Sequence[_Given], done_by: int = 1) -> tuple[_Made, ...]:
+        """`done_by`: cells that are done with each; 0 where another step counts them."""
         done: list[_Made] = []
         for first in range(0, len(given), _AT_ONCE):
             done += self.pool.map(work, given[first : first + _AT_ONCE])
-            self.advanced(len(done) - first)
+            self.advanced(done_by * (len(done) - first))
         return tuple(done)
 
 

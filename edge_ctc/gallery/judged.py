@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edge_ctc.appearance import look_at, measure_each
+from edge_ctc.decision import DOUBTED_FLAGS
 from edge_ctc.flag_cuts import FlagCuts
 from edge_ctc.preprocess import Bits, Counts
 from edge_ctc.quality import MEASURED, flags_of
@@ -27,7 +28,8 @@ def trust_of(
         calls: all of the run.
         checkpoint: that called it.
     """
-    scores = [call.ood_score for call in calls if call.score is not None]
+    evaluable = [call for call in calls if call.score is not None]
+    scores = [call.ood_score for call in evaluable]
     known = [score for score in scores if score is not None]
     cut, fingerprint = checkpoint.ood_cut, checkpoint.fingerprint
     asked = cut is not None and len(known) == len(scores)
@@ -37,6 +39,7 @@ def trust_of(
         evaluable=len(scores),
         not_evaluable=len(calls) - len(scores),
         out_of_distribution=sum(score > cut for score in known) if asked and cut is not None else None,
+        doubtful={flag: sum(flag in call.flags for call in evaluable) for flag in DOUBTED_FLAGS},
     )
     return trust_in(run, None if fingerprint is None else fingerprint.runs)
 

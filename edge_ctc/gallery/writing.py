@@ -7,7 +7,7 @@ from edge_ctc.errors import ResultsError
 from edge_ctc.gallery.called_run import CalledRun
 from edge_ctc.gallery.collect import collect
 from edge_ctc.gallery.page import render
-from edge_ctc.results.commit import ResultPlace
+from edge_ctc.results.commit import ResultPlace, read_committed
 from edge_ctc.results.committed import committed_calls
 from edge_ctc.results.manifest import Manifest
 
@@ -30,9 +30,13 @@ def write_gallery(called: CalledRun, place: ResultPlace, advanced: Callable[[int
         ResultsError: they cannot be read, or the page cannot be written; an earlier one then still stands.
         RunUnreadableError: the images cannot be read now.
     """
+    durable.mend(place.gallery)
     manifest, calls = committed_calls(place)
     page = collect(called, manifest, calls, advanced)
     content = render(page).encode()
+    now = read_committed(place)
+    if now is None or now.calls.sha256 != manifest.calls.sha256:
+        raise ResultsError(f"{place.gallery}: the run was called again while its page was drawn; draw it once more")
     durable.write_bytes(place.gallery, content)
     return manifest
 
