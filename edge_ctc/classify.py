@@ -192,7 +192,7 @@ def _draw_what_is_owed(plan: Plan, manifest: Manifest, reporter: Reporter) -> No
     reporter.drawing(manifest.cells.called)
     called = CalledRun.of(plan.run, plan.profile.profile, manifest.checkpoint.input)
     try:
-        write_gallery(called, plan.place, reporter.advanced)
+        reporter.judged(write_gallery(called, plan.place, reporter.advanced))
     except ResultsError as error:
         raise ResultsError(f"{error}; the calls of this run stand") from error
 

@@ -95,7 +95,10 @@ def test_fewer_cells_widen_the_band_and_do_not_judge_below_twenty(spread: RunSpr
     few = spread_out.rows(np.argsort(np.abs(spread_out.diameter_px - 25.5))[::25])
     assert trust_in(run_of(few), spread).light == "green"
     too_few = trust_in(run_of(looks(8)), spread)
-    assert (too_few.light, too_few.reasons[0].sentence) == ("not judged", "not judged: images of 8 cells, at least 20 wanted")
+    assert (too_few.light, too_few.reasons[0].sentence) == (
+        "not judged",
+        "not judged: images of 8 cells, at least 20 wanted",
+    )
 
 
 def test_a_checkpoint_that_knows_no_runs_judges_nothing_but_shares() -> None:

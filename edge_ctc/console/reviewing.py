@@ -137,6 +137,8 @@ def print_recovery(recovery: Recovery, asked_controls: int) -> None:
         say(f"    {_why_none(recovery)}; no cell is on the list by the machine's verdict alone")
     if recovery.is_partial:
         say("    the run still grows: cells may come")
+    if recovery.ungraded > 0:
+        say(f"    reading is not finished: nobody has graded {recovery.ungraded} of the cells called CTC or REVIEW")
     for one in recovery.left_out:
         say(f"    not confirmed: {one.cell_id}: {one.why}")
     _say_stale(recovery.stale)
@@ -173,6 +175,7 @@ def print_json_recovery(recovery: Recovery, exit_code: int) -> None:
             "left_out": [asdict(one) for one in recovery.left_out],
             "stale": recovery.stale,
             "read": recovery.read,
+            "ungraded": recovery.ungraded,
             "formula_like": recovery.flagged,
         }
     )

@@ -11,6 +11,7 @@ from edge_ctc.console.lines import OneBar, say, say_error
 from edge_ctc.errors import EdgeCtcError, RunError
 from edge_ctc.plan import Plan
 from edge_ctc.results.manifest import Manifest
+from edge_ctc.trust import Trust
 
 
 class RunReporter(OneBar):
@@ -63,6 +64,13 @@ class RunReporter(OneBar):
     def drawing(self, cells: int) -> None:
         """The gallery's own bar."""
         self._draw(f"{self._run_id}: gallery", cells)
+
+    def judged(self, trust: Trust) -> None:
+        """Said where it is not green, before the last lines."""
+        if trust.light != "green":
+            first = f": {trust.reasons[0].sentence}" if trust.reasons else ""
+            more = f"; and {len(trust.reasons) - 1} more, in the gallery" if len(trust.reasons) > 1 else ""
+            self._say(f"{self._run_id}: trust {trust.light.upper()}{first}{more}")
 
     def finished(self, outcome: Outcome) -> None:
         """The last line of a run."""

@@ -10,11 +10,12 @@ from edge_ctc.gallery.page import render
 from edge_ctc.results.commit import ResultPlace, read_committed
 from edge_ctc.results.committed import committed_calls
 from edge_ctc.results.manifest import Manifest
+from edge_ctc.trust import Trust
 
 _HEAD_BYTES = 1024
 
 
-def write_gallery(called: CalledRun, place: ResultPlace, advanced: Callable[[int], None]) -> Manifest:
+def write_gallery(called: CalledRun, place: ResultPlace, advanced: Callable[[int], None]) -> Trust:
     """Draw the committed calls.
 
     Args:
@@ -23,7 +24,7 @@ def write_gallery(called: CalledRun, place: ResultPlace, advanced: Callable[[int
         advanced: told how many cells more are done.
 
     Returns:
-        The manifest of the calls that were drawn.
+        Whether the run is to be trusted, as the page says.
 
     Raises:
         NotARunError: there are no committed calls.
@@ -38,7 +39,7 @@ def write_gallery(called: CalledRun, place: ResultPlace, advanced: Callable[[int
     if now is None or now.calls.sha256 != manifest.calls.sha256:
         raise ResultsError(f"{place.gallery}: the run was called again while its page was drawn; draw it once more")
     durable.write_bytes(place.gallery, content)
-    return manifest
+    return page.trust
 
 
 def shows(place: ResultPlace, manifest: Manifest) -> bool:

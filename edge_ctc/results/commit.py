@@ -18,7 +18,7 @@ from edge_ctc.results.manifest import SCHEMA_VERSION, Manifest, seal_of, sealing
 
 _BYTES_PER_CELL = 1000
 _BYTES_PER_FILE = 250
-_OURS = re.compile(r".+\.ctc-(calls(\..+)?\.csv|run\.json)", re.DOTALL)
+_OURS = re.compile(r".+\.ctc-(calls(\..+)?\.csv|run\.json|gallery\.html)", re.DOTALL)
 
 # Bytes at once: of a large run the text and its encoding would both be megabytes.
 _TO_JSON = TypeAdapter(Manifest)
@@ -96,8 +96,8 @@ def read_mended(place: ResultPlace) -> Former:
 
     Call it as the sole writer of the place's folder. Raises as `read_committed`.
     """
-    durable.mend(place.calls)
-    durable.mend(place.manifest)
+    for path in (place.calls, place.manifest, place.gallery):
+        durable.mend(path)
     manifest = _read_manifest(place.manifest)
     if manifest is None:
         return Former(None)

@@ -13,6 +13,7 @@ from edge_ctc.cells import Verdict
 from edge_ctc.errors import DataError, RunUnreadableError
 from edge_ctc.results.calls import Call, formula_safe
 from edge_ctc.results.commit import ResultPlace, utc_now
+from edge_ctc.results.manifest import Manifest
 from edge_ctc.review.hold import sole_reviewer
 from edge_ctc.review.regular import read_regular
 from edge_ctc.review.reviewed import CTC_FROM, ReviewedCell, reviewed_run
@@ -26,6 +27,7 @@ Role = Literal["confirmed", "control"]
 Sizes = Callable[[Call], float | None]
 """The diameter of a cell in pixels; None where the images that were called are not there, or show no cell."""
 
+_OF_CANDIDATES = (Verdict.CTC, Verdict.REVIEW)
 _MAX_BYTES = 1 << 26
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -72,6 +74,7 @@ class Recovery:
         left_out: cells that somebody took for a CTC.
         stale: cells whose readings do not count, since one was of other images than were called.
         read: cells that somebody read.
+        ungraded: cells that the machine calls CTC or REVIEW and that nobody graded.
         flagged: ids and cage positions that a spreadsheet would take for a formula; they stand in the list as they are.
     """
 
@@ -83,6 +86,7 @@ class Recovery:
     left_out: tuple[LeftOut, ...]
     stale: tuple[str, ...]
     read: int
+    ungraded: int
     flagged: tuple[str, ...]
 
 
@@ -126,6 +130,7 @@ def write_recovery(place: ResultPlace, wanted: Wanted, sizes: Sizes) -> Recovery
         left_out=_left_out(run.current, wanted.least_grade),
         stale=run.stale,
         read=len(run.cells),
+        ungraded=_candidates(run.manifest) - sum(bool(cell.grades) for cell in run.cells if _is_candidate(cell)),
         flagged=_flagged((*confirmed, *(control.cell for control in controls))),
     )
 
@@ -137,6 +142,14 @@ def _against(cell: ReviewedCell, least_grade: int) -> str:
     marked = [f"{one.reader} marks {mark}" for one in cell.readings for mark in one.marks if mark != "cluster"]
     below = [one for one in cell.readings if one.grade is not None and one.grade < least_grade]
     return "; ".join([*(f"{one.reader} grades {one.grade}" for one in below), *marked])
+
+
+def _candidates(manifest: Manifest) -> int:
+    return sum(manifest.verdicts.get(verdict.value, 0) for verdict in _OF_CANDIDATES)
+
+
+def _is_candidate(cell: ReviewedCell) -> bool:
+    return cell.call.verdict in _OF_CANDIDATES
 
 
 def _is_control(cell: ReviewedCell) -> bool:

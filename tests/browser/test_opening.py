@@ -158,7 +158,7 @@ def test_the_header_tells_trust_in_words_and_the_expected_count(open_gallery: Op
     opened = open_gallery(page)
     assert opened.text(".trust").startswith("Trust in this run: AMBER")
     assert "focus is worse" in opened.text(".trust")
-    assert opened.text(".expected") == "3 candidates; expected 2.9, 90 % 1-5"
+    assert opened.text(".expected") == "5 candidates; expected 2.9, 90 % 1-5"
 
 
 def test_a_picture_that_is_gone_is_said_to_be(open_gallery: OpenGallery) -> None:

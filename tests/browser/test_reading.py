@@ -211,6 +211,21 @@ def test_without_a_name_nothing_is_graded(open_gallery: OpenGallery) -> None:
     assert opened.reading("0001") == "not read"
 
 
+def test_a_cell_that_is_off_the_screen_is_shown_before_it_is_graded(opened: Opened) -> None:
+    opened.tab.set_viewport_size({"width": 1400, "height": 500})
+    opened.tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+    opened.press("4")
+    assert opened.progress == "0 of 5 read"
+    assert opened.message == "Cell 0001 was off the screen and is not graded: here it is. Press the key again."
+    opened.press("4")
+    assert opened.reading("0001") == "4 definitely a CTC"
+
+
+def test_the_same_grade_once_more_is_no_step_to_take_back(opened: Opened) -> None:
+    opened.press("4", "k", "4", "k", "4", "u")
+    assert opened.progress == "0 of 5 read"
+
+
 def test_nothing_is_lost_on_reload(opened: Opened) -> None:
     opened.press("4", "c", "3")
     assert opened.progress == "2 of 5 read"

@@ -66,7 +66,11 @@ async function nameReader() {
   if (name === "" || name === readings?.reader) return;
   becomeReader(name);
   // What is hidden stays hidden: the new reader may not have seen it.
-  if (blind !== null) hideVerdicts((await hasSeen()) === "no");
+  if (blind !== null) {
+    hideVerdicts((await hasSeen()) === "no");
+    // Another reader has another order: the current cell lies elsewhere now.
+    makeCurrent(current);
+  }
   say(`${named(name)} reads: ${counted(readings.said.length, "reading")} of this run so far.`);
 }
 
@@ -79,6 +83,11 @@ async function hasReader() {
 async function change(act) {
   if (current === null) return;
   const place = current;
+  if (!isOnScreen(place)) {
+    makeCurrent(place);
+    say(`Cell ${named(cellOf(place).id)} was off the screen and is not graded: here it is. Press the key again.`);
+    return;
+  }
   const wasUnnamed = readings === null;
   if (!(await hasReader())) return;
   const before = readings.of(cellOf(place).id);

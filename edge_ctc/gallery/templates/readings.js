@@ -51,6 +51,8 @@ class Readings {
 
   change(cell, { grade, marks }, blind) {
     const before = this.of(cell.id) ?? { images_sha256: cell.images, grade: null, marks: [], blind };
+    // The same said once more is no step that one could take back.
+    if (JSON.stringify([before.grade, before.marks, before.blind]) === JSON.stringify([grade, marks, blind])) return;
     this.steps.push([cell.id, before]);
     this.put(cell.id, { ...before, grade, marks, blind });
     if (!blind) this.about.hasSeen = true;

@@ -43,6 +43,15 @@ function showCurrent(before, place, block) {
   showLens(place);
 }
 
+const LEAST_SEEN_PX = 80;
+
+/* Whether enough of it stands on the screen, above the bar, for a reader to know which cell she grades. */
+function isOnScreen(place) {
+  const { top, bottom } = place.getBoundingClientRect();
+  const seen = Math.min(bottom, element("bar").getBoundingClientRect().top) - Math.max(top, 0);
+  return isThumbnail(place) || seen >= Math.min(LEAST_SEEN_PX, bottom - top);
+}
+
 function showLens(place) {
   const lens = element("lens");
   lens.hidden = !isThumbnail(place);
