@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ctc.appearance import look_at
+from edge_ctc.appearance import central, look_at
 from edge_ctc.cells import Cell
 from edge_ctc.checkpoint import Checkpoint
 from edge_ctc.engine.seam import Engine
@@ -131,7 +131,7 @@ class CellReader:
         return counts, Evidence(cell, tuple(sha256), tuple(failed), missing, problem, ())
 
     def _flags(self, counts: Sequence[Counts]) -> tuple[str, ...]:
-        images = np.stack(counts)
+        images = np.stack([central(image) for image in counts])
         found = flags_of(images, look_at(images, self.profile.bits), self.spec.channel_names, self.cuts)
         return tuple(flag.name for flag in found)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edge_ctc.appearance import look_at, measure_each
+from edge_ctc.appearance import central, look_at, measure_each
 from edge_ctc.decision import DOUBTED_FLAGS
 from edge_ctc.flag_cuts import FlagCuts
 from edge_ctc.preprocess import Bits, Counts
@@ -35,7 +35,7 @@ def trust_of(
     asked = cut is not None and len(known) == len(scores)
     run = RunLooks(
         channels=checkpoint.input.channel_names,
-        looks=measure_each([np.stack(cell) for cell in images], bits) if images else None,
+        looks=measure_each([np.stack([central(one) for one in cell]) for cell in images], bits) if images else None,
         evaluable=len(scores),
         not_evaluable=len(calls) - len(scores),
         out_of_distribution=sum(score > cut for score in known) if asked and cut is not None else None,
@@ -62,7 +62,7 @@ class Flagger:
         """Of each flag of the call, the measured ones with figure and cuts where the images are there."""
         said = {}
         if images and not set(MEASURED).isdisjoint(call.flags):
-            counts = np.stack(images)
+            counts = np.stack([central(image) for image in images])
             found = flags_of(counts, look_at(counts, self._bits), self._names, self._cuts)
             said = {flag.name: flag.sentence for flag in found}
         return tuple(said.get(flag, flag) for flag in call.flags)

@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge_ctc.appearance import central
 from edge_ctc.preprocess import Counts
 
 _DARKEST, _BRIGHTEST = 0.2, 99.8
 """Percentiles of a group's pixels that are shown black and white: a hot pixel or a speck of dust must not darken all
 others, and a cell covers far more than 0.2 % of its image."""
+
+_BAND = 512
+"""Rows that are shaded at a time: as floats, an image takes four times its memory, and again at each step."""
 
 _THUMBNAIL_PX = 32
 _JPEG_QUALITY = 40
@@ -34,7 +38,7 @@ def display_range(groups: Sequence[Sequence[Counts]]) -> DisplayRange:
         groups: images (H, W) of one channel; of CTCs, of REVIEW, of leukocytes. Empty groups do not count.
     """
     ends = [
-        np.percentile(np.concatenate([image.ravel() for image in group]), (_DARKEST, _BRIGHTEST))
+        np.percentile(np.concatenate([central(image).ravel() for image in group]), (_DARKEST, _BRIGHTEST))
         for group in groups
         if group
     ]
@@ -46,8 +50,10 @@ def display_range(groups: Sequence[Sequence[Counts]]) -> DisplayRange:
 
 def shades(image: Counts, shown: DisplayRange) -> NDArray[np.uint8]:
     """8-bit grey (H, W) of the counts in `shown`; what lies outside is black or white."""
-    scaled = (image.astype(np.float32) - shown.low) * (255 / (shown.high - shown.low))
-    grey: NDArray[np.uint8] = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
+    grey = np.empty(image.shape, np.uint8)
+    for first in range(0, len(image), _BAND):
+        scaled = (image[first : first + _BAND].astype(np.float32) - shown.low) * (255 / (shown.high - shown.low))
+        grey[first : first + _BAND] = np.clip(scaled + 0.5, 0, 255)
     return grey
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_ctc.appearance import look_at
+from edge_ctc.appearance import central, look_at
 from edge_ctc.exports.profile import LoadedProfile
 from edge_ctc.gallery.called_run import CalledRun, open_called
 from edge_ctc.results.calls import Call
@@ -36,7 +36,8 @@ class MeasuredSizes:
         counts = self._called.counts(call)
         if not counts:
             return None
-        diameter = float(look_at(np.stack(counts), self._called.profile.bits).appearances.diameter_px[0])
+        images = np.stack([central(image) for image in counts])
+        diameter = float(look_at(images, self._called.profile.bits).appearances.diameter_px[0])
         return diameter if diameter > 0 else None
 
     @cached_property
