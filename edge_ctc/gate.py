@@ -5,18 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_ctc.cells import Cell
 from edge_ctc.checkpoint import Checkpoint
 from edge_ctc.engine.opening import open_on_cpu, open_plan
 from edge_ctc.engine.record import EngineRecord
-from edge_ctc.engine.seam import Engine
+from edge_ctc.engine.seam import Engine, Scores
 from edge_ctc.errors import DataError, EngineError
 from edge_ctc.exports.choose import cells_for, read_folder
 from edge_ctc.exports.profile import LoadedProfile
-from edge_ctc.parity import Comparison, Flip, compare, reference_logits, replay
+from edge_ctc.novelty import Novelty
+from edge_ctc.parity import (
+    Comparison,
+    Flip,
+    compare,
+    ood_faults,
+    ood_scores,
+    reference_cells,
+    reference_ood_scores,
+    reference_scores,
+    replay,
+)
 from edge_ctc.pipeline import CellReader, evaluate
 
 
@@ -35,6 +43,23 @@ class GateError(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """What an engine says of cells.
+
+    Attributes:
+        logits: by cell.
+        ood_scores: by cell; none where the checkpoint has no out-of-distribution score.
+    """
+
+    logits: dict[str, float]
+    ood_scores: dict[str, float]
+
+    def __or__(self, others: "Answers") -> "Answers":
+        """Those of other cells, too."""
+        return Answers(self.logits | others.logits, self.ood_scores | others.ood_scores)
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedRun:
     """A run that a new engine must answer.
 
@@ -42,21 +67,25 @@ class CheckedRun:
         folder: of the run.
         cells: with the files of the channels that the checkpoint takes.
         reader: of their files.
+        novelty: of the checkpoint.
     """
 
     folder: Path
     cells: tuple[Cell, ...]
     reader: CellReader
+    novelty: Novelty | None
 
-    def scores(self, engine: Engine, watcher: Watcher) -> dict[str, float]:
-        """By cell, of those that have one."""
-        found: dict[str, float] = {}
+    def answers(self, engine: Engine, watcher: Watcher) -> Answers:
+        """Of the cells that can be evaluated."""
+        found = Answers({}, {})
         for batch in evaluate(self.cells, self.reader, engine):
             for one in batch:
-                if one.score is not None:
-                    found[f"{self.folder} cell {one.evidence.cell.cell_id}"] = one.score
+                if one.score is not None and one.features is not None:
+                    name = f"{self.folder} cell {one.evidence.cell.cell_id}"
+                    found.logits[name] = one.score
+                    found.ood_scores.update(ood_scores(self.novelty, [name], one.features[None]))
             watcher.advanced(len(batch))
-        if not found:
+        if not found.logits:
             raise DataError(f"{self.folder}: no cell of it can be evaluated, so it proves nothing; name another run")
         return found
 
@@ -75,7 +104,7 @@ def checked_run(folder: Path, checkpoint: Checkpoint, profile: LoadedProfile | N
     """
     listing, loaded, run = read_folder(folder, profile)
     cells = cells_for(checkpoint.name, checkpoint.input, loaded.profile, run)
-    return CheckedRun(folder, cells, CellReader(listing.folder, loaded.profile, checkpoint.input))
+    return CheckedRun(folder, cells, CellReader(listing.folder, loaded.profile, checkpoint.input), checkpoint.novelty)
 
 
 def pass_gate(
@@ -90,32 +119,39 @@ def pass_gate(
     with open_on_cpu(checkpoint) as yardstick, open_plan(record, plan, checkpoint) as engine:
         replay(yardstick, checkpoint)
         watcher.comparing(2 * sum(len(run.cells) for run in runs))
-        expected = _by_cell(reference_logits(yardstick, checkpoint)) | _of_runs(yardstick, runs, watcher)
-        found = _worst(engine, checkpoint, expected) | _of_runs(engine, runs, watcher)
-        comparison = compare(expected, found, checkpoint, record.precision)
-        if faults := comparison.faults():
+        expected = _of_reference(reference_scores(yardstick, checkpoint), checkpoint)
+        found = _worst(engine, checkpoint, expected)
+        for run in runs:
+            expected |= run.answers(yardstick, watcher)
+            found |= run.answers(engine, watcher)
+        comparison = compare(expected.logits, found.logits, checkpoint, record.precision)
+        if faults := (*comparison.faults(), *ood_faults(expected.ood_scores, found.ood_scores)):
             raise GateError(_refusal(record, comparison, faults))
         # Every start replays; what would be refused then is not installed now.
         replay(engine, checkpoint)
     return comparison
 
 
-def _of_runs(engine: Engine, runs: Sequence[CheckedRun], watcher: Watcher) -> dict[str, float]:
-    return {cell: score for run in runs for cell, score in run.scores(engine, watcher).items()}
-
-
-def _worst(engine: Engine, checkpoint: Checkpoint, expected: Mapping[str, float]) -> dict[str, float]:
-    """Of each reference cell the answer that is furthest off: as at a start, alone, and in a full batch.
+def _worst(engine: Engine, checkpoint: Checkpoint, expected: Answers) -> Answers:
+    """Of each reference cell what is furthest off: as at a start, alone, and in a full batch.
 
     For each of these shapes other kernels may compute.
     """
     batches = (None, 1, engine.max_batch)
-    answers = [_by_cell(reference_logits(engine, checkpoint, batch)) for batch in batches]
-    return {cell: max((one[cell] for one in answers), key=lambda x: abs(x - expected[cell])) for cell in answers[0]}
+    answers = [_of_reference(reference_scores(engine, checkpoint, batch), checkpoint) for batch in batches]
+    return Answers(
+        _furthest([one.logits for one in answers], expected.logits),
+        _furthest([one.ood_scores for one in answers], expected.ood_scores),
+    )
 
 
-def _by_cell(logits: NDArray[np.float32]) -> dict[str, float]:
-    return {f"reference cell {number}": float(logit) for number, logit in enumerate(logits, 1)}
+def _furthest(answers: Sequence[Mapping[str, float]], expected: Mapping[str, float]) -> dict[str, float]:
+    return {cell: max((one[cell] for one in answers), key=lambda x: abs(x - expected[cell])) for cell in expected}
+
+
+def _of_reference(scores: Scores, checkpoint: Checkpoint) -> Answers:
+    logits = dict(zip(reference_cells(checkpoint), map(float, scores.logits), strict=True))
+    return Answers(logits, reference_ood_scores(checkpoint, scores.features))
 
 
 def _refusal(record: EngineRecord, comparison: Comparison, faults: Sequence[str]) -> str:

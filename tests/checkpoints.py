@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_ctc.checkpoint import HASHED_FILES, MODEL_FP16, MODEL_FP32
+from edge_ctc.checkpoint import HASHED_FILES, MODEL_FP16, MODEL_FP32, NOVELTY
 from edge_ctc.network import INPUT_NAME, OUTPUT_NAMES
 from edge_ctc.preprocess import InputSpec, prepare
 
@@ -57,7 +57,11 @@ def write_checkpoint(
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Write checkpoint.json with the hashes of the files as they are."""
-    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in HASHED_FILES}
+    hashes = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in (*HASHED_FILES, NOVELTY)
+        if (folder / name).exists()
+    }
     (folder / "checkpoint.json").write_text(json.dumps({"files": hashes} | description))
 
 

@@ -12,11 +12,12 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edge_ctc.build import Order
-from edge_ctc.checkpoint import MODEL_FP16, MODEL_FP32, REFERENCE, Checkpoint, open_checkpoint
+from edge_ctc.checkpoint import MODEL_FP16, MODEL_FP32, NOVELTY, REFERENCE, Checkpoint, open_checkpoint
 from edge_ctc.engine.installed import install
 from edge_ctc.engine.places import engine_folder
 from edge_ctc.engine.record import EngineRecord, GateRecord
 from edge_ctc.engine.runtimes import Machine, this_machine
+from edge_ctc.novelty import Novelty
 from tests.checkpoints import WEIGHTS, write_checkpoint, write_description
 
 NAME = "means"
@@ -101,6 +102,29 @@ def bias(value: float) -> Change:
         model.graph.initializer.append(numpy_helper.from_array(np.array([value], np.float32), "bias"))
 
     return change
+
+
+def other_features(by: float) -> Change:
+    """Every feature is `by` times as large; the logits stay as they are."""
+
+    def change(model: onnx.ModelProto) -> None:
+        nodes = model.graph.node
+        (last,) = (node for node in nodes if node.output[0] == "features")
+        last.output[0] = "right features"
+        nodes.append(helper.make_node("Mul", ["right features", "by"], ["features"]))
+        model.graph.initializer.append(numpy_helper.from_array(np.array([by], np.float32), "by"))
+
+    return change
+
+
+def with_novelty(folder: Path) -> Path:
+    """The checkpoint with an out-of-distribution score: the length of its features."""
+    with np.load(folder / REFERENCE) as arrays:
+        count = arrays["features"].shape[1]
+    novelty = Novelty(np.zeros((2, count), np.float32), np.eye(count, dtype=np.float32), 100.0)
+    (folder / NOVELTY).write_bytes(novelty.content())
+    describe(folder)
+    return folder
 
 
 def fp16_is_fp32_and(folder: Path, value: float) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from edge_ctc import __version__, durable
 from edge_ctc.build import Order, build_engine
@@ -30,7 +30,18 @@ from edge_ctc.plan import Request
 from edge_ctc.simulate import Layout, write_run
 from tests.checkpoints import WEIGHTS, write_checkpoint
 from tests.conftest import EdgeCtc
-from tests.engines import Silent, bias, change_graph, copy_of, files_of, fp16_is_fp32_and, weight, with_flips
+from tests.engines import (
+    Silent,
+    bias,
+    change_graph,
+    copy_of,
+    files_of,
+    fp16_is_fp32_and,
+    other_features,
+    weight,
+    with_flips,
+    with_novelty,
+)
 from tests.results import rows_of
 
 PLACES: dict[Precision, Path] = {
@@ -185,6 +196,42 @@ def test_a_spoilt_weight_in_the_graph_of_a_precision_is_refused(small: Path, eng
 @pytest.mark.parametrize("off", [0.06, -0.06])
 def test_a_graph_with_another_bias_is_refused(small: Path, engines: Path, off: float) -> None:
     assert "a logit is off by 0.06, allowed 0.05" in refused(fp16_is_fp32_and(small, off), engines)
+
+
+@pytest.mark.parametrize("by", [1.03, 0.97])
+def test_a_graph_whose_features_would_say_otherwise_what_is_out_of_distribution_is_refused(
+    small: Path, engines: Path, by: float
+) -> None:
+    change_graph(with_novelty(small), other_features(by), MODEL_FP16)
+    told = refused(small, engines)
+    assert "the out-of-distribution score of 8 cells is off by more than 2%: of reference cell" in told
+    assert build_engine(order_of(small, engines, "fp32"), Silent()).engine.record.state == "proved"
+
+
+def test_features_within_the_tolerance_or_that_nothing_uses_refuse_no_engine(small: Path, engines: Path) -> None:
+    exact = copy_of(small, small.with_name("exact"))
+    change_graph(small, other_features(1.5), MODEL_FP16)
+    assert build_engine(order_of(small, engines), Silent()).engine.record.state == "proved"
+    change_graph(with_novelty(exact), other_features(1.01), MODEL_FP16)
+    assert build_engine(order_of(exact, engines), Silent()).engine.record.state == "proved"
+
+
+def test_features_that_differ_for_cells_of_a_run_alone_refuse_the_engine(
+    checkpoint: Path, run: Path, engines: Path, tmp_path: Path
+) -> None:
+    spoilt = with_novelty(copy_of(checkpoint, tmp_path / "spoilt"))
+
+    def darkest(model: onnx.ModelProto) -> None:
+        """No feature is below 0.3: those of the reference cells are not, those of the run are."""
+        nodes = model.graph.node
+        (last,) = (node for node in nodes if node.output[0] == "features")
+        last.output[0] = "right features"
+        nodes.append(helper.make_node("Max", ["right features", "least"], ["features"]))
+        model.graph.initializer.append(numpy_helper.from_array(np.array([0.3], np.float32), "least"))
+
+    change_graph(spoilt, darkest, MODEL_FP16)
+    assert build_engine(order_of(spoilt, engines), Silent()).engine.record.state == "proved"
+    assert "score of 20 cells is off by more than 2%" in refused(spoilt, engines, checks=(run,))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -18,7 +18,7 @@ from edge_ctc.engine import installed, runtimes
 from edge_ctc.engine.installed import read_engine
 from edge_ctc.engine.places import former_of
 from edge_ctc.errors import UnavailableError
-from edge_ctc.parity import reference_logits
+from edge_ctc.parity import reference_scores
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc, Finished
 from tests.engines import UNPROVEN, copy_of, files_of, fp16_is_fp32_and, put_engine
@@ -129,7 +129,7 @@ def test_an_interrupt_leaves_the_engine_that_stood_there(
 
     def compared(*arguments: object) -> object:
         interrupt()
-        return reference_logits(*arguments)  # type: ignore[arg-type]
+        return reference_scores(*arguments)  # type: ignore[arg-type]
 
     def renamed(old: object, new: object) -> None:
         rename(old, new)  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def test_an_interrupt_leaves_the_engine_that_stood_there(
 
     with monkeypatch.context() as patch:
         if moment == "comparing":
-            patch.setattr("edge_ctc.gate.reference_logits", compared)
+            patch.setattr("edge_ctc.gate.reference_scores", compared)
         elif moment == "writing":
             patch.setattr(installed, "_staged", staged)
         else:

@@ -132,7 +132,8 @@ def print_json_labels(path: Path, labels: LabelsMade) -> None:
 
 def print_recovery(recovery: Recovery, asked_controls: int) -> None:
     """What is on the list, what is not and why."""
-    say(f"{recovery.path}: {len(recovery.confirmed)} confirmed cells{_controls(recovery, asked_controls)}")
+    count = len(recovery.confirmed)
+    say(f"{recovery.path}: {count} confirmed {'cell' if count == 1 else 'cells'}{_controls(recovery, asked_controls)}")
     if not recovery.confirmed:
         say(f"    {_why_none(recovery)}; no cell is on the list by the machine's verdict alone")
     if recovery.is_partial:

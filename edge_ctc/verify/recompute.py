@@ -10,7 +10,7 @@ from edge_ctc.gate import flip_line
 from edge_ctc.models import OpenModels
 from edge_ctc.network import Precision
 from edge_ctc.novelty import Novelty
-from edge_ctc.parity import Comparison, compare
+from edge_ctc.parity import OOD_TOLERANCE, Comparison, compare
 from edge_ctc.pipeline import CellReader, ScoredCell, evaluate
 from edge_ctc.quality import DISPLAY_STRETCHED, NOT_IN_TABLE, PIXEL_SIZE_UNCHECKED
 from edge_ctc.results.calls import Call
@@ -19,9 +19,6 @@ from edge_ctc.verify.cells import Scene
 from edge_ctc.verify.findings import Finding, judged
 from edge_ctc.verify.results import BRING_BACK
 from edge_ctc.verify.rows import UNREAD, cuts_of
-
-_OOD_TOLERANCE = 0.02
-"""Relative; fp16 against fp32 on the CPU differs by 0.5 % at most, of 1,200 simulated cells."""
 
 _NOT_OF_THE_IMAGES = frozenset((DISPLAY_STRETCHED, NOT_IN_TABLE, PIXEL_SIZE_UNCHECKED))
 
@@ -108,9 +105,9 @@ def _hold_strangeness(scored: ScoredCell, rows: Mapping[str, Call], novelty: Nov
         return
     now = novelty.score(scored.features)
     # Written so that a NaN is a fault.
-    if not abs(now - then) <= _OOD_TOLERANCE * now:
+    if not abs(now - then) <= OOD_TOLERANCE * now:
         cell_id = scored.evidence.cell.cell_id
-        scores.apart.append(f"cell {cell_id}: ood_score {now}, its row says {then}, allowed {_OOD_TOLERANCE:.0%} off")
+        scores.apart.append(f"cell {cell_id}: ood_score {now}, its row says {then}, allowed {OOD_TOLERANCE:.0%} off")
 
 
 def _other_evidence(scored: ScoredCell, call: Call) -> str:

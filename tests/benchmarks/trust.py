@@ -61,10 +61,10 @@ class Scenario:
 ONE, TWELVE = [3] * UNSHIFTED_RUNS, [run % 12 for run in range(UNSHIFTED_RUNS)]
 OTHERS, SIXTY = range(500, 500 + UNSHIFTED_RUNS), range(900, 900 + TRAINING_RUNS)
 SCENARIOS = {
-    "one": Scenario("one instrument, the same", 40_000, ONE, ONE),
-    "twelve": Scenario("12 instruments, the same", 40_000, TWELVE, TWELVE),
-    "twelve-new": Scenario("12 instruments, each new run another", 41_000, TWELVE, OTHERS),
-    "many": Scenario("60 instruments, each new run another", 41_000, SIXTY, OTHERS),
+    "one": Scenario("one instrument, the same", 42_000, ONE, ONE),
+    "twelve": Scenario("12 instruments, the same", 42_000, TWELVE, TWELVE),
+    "twelve-new": Scenario("12 instruments, each new run another", 43_000, TWELVE, OTHERS),
+    "many": Scenario("60 instruments, each new run another", 43_000, SIXTY, OTHERS),
 }
 
 

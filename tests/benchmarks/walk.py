@@ -105,8 +105,8 @@ def link_run(folder: Path, name: str, size: int, channels: Sequence[str]) -> Pat
     return images.parent
 
 
-def make_checkpoint(folder: Path, width: int) -> Path:
-    """A ResNet-18 without layer4 for two channels; one epoch, since its answers are not what is measured."""
+def make_checkpoint(folder: Path, recipe: Recipe) -> Path:
+    """By a recipe of one epoch, since its answers are not what is measured; its folder has the recipe's name."""
     runs, labels = folder / "training", folder / "labels.csv"
     rows = ["run_id,cell_id,label,patient"]
     for patient in ("a", "b"):
@@ -115,8 +115,7 @@ def make_checkpoint(folder: Path, width: int) -> Path:
         rows += [f"{patient},{row},{patient}" for row in truth]
         (runs / f"{patient}.truth.csv").unlink()
     labels.write_text("\n".join(rows) + "\n")
-    recipe = Recipe(schema_version=1, name=f"bench-{width}", channels=CHANNELS, layer4=False, width=width, epochs=1)
-    out = folder / f"checkpoint{width}"
+    out = folder / recipe.name
     with ConsoleReporter() as reporter:
         fit(Order(runs, labels, out, recipe), reporter)
     return out
@@ -186,7 +185,8 @@ def throughput(folder: Path, run: Path, profile: Path) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for width in (32, 64):
-        checkpoint = make_checkpoint(folder / f"width{width}", width)
+        recipe = Recipe(schema_version=1, name=f"bench-{width}", channels=CHANNELS, layer4=False, width=width, epochs=1)
+        checkpoint = make_checkpoint(folder / f"width{width}", recipe)
         rounds = []
         for number in range(ROUNDS):
             out = folder / f"out-{width}-{number}"
@@ -202,7 +202,7 @@ def throughput(folder: Path, run: Path, profile: Path) -> list[str]:
 
 def commands(folder: Path, runs: dict[int, Path], profile: Path) -> list[str]:
     """Peak memory at two sizes, and a second call of 10,000 cells."""
-    checkpoint = folder / "width32" / "checkpoint32"
+    checkpoint = folder / "width32" / "bench-32"
     lines = ["| `edge-ctc classify-run` as a command of its own | seconds | peak resident memory |", "|---|---|---|"]
     for size in (5_000, 20_000, 10_000):
         arguments = ("classify-run", runs[size], "--checkpoint", checkpoint, "--profile", profile)

@@ -18,11 +18,12 @@ from edge_ctc.console.building import BuildLines
 from edge_ctc.engine.installed import InstalledEngine
 from edge_ctc.engine.opening import open_on_cpu
 from edge_ctc.engine.runtimes import Runtime, this_machine
+from edge_ctc.engine.seam import Scores
 from edge_ctc.engine_choice import EngineChooser, EngineSetting
 from edge_ctc.errors import UnavailableError
 from edge_ctc.models import OpenModels
 from edge_ctc.network import Precision
-from edge_ctc.parity import reference_logits
+from edge_ctc.parity import reference_scores
 from edge_ctc.simulate import Layout, simulate_cells, write_run
 from tests.gpu.net import Net, make_net
 from tests.gpu.section import NotRunError, Place
@@ -153,10 +154,10 @@ class Bench:
         return [share + (patient < left_over) for patient in range(_PATIENTS)]
 
     @cached_property
-    def expected(self) -> NDArray[np.float32]:
-        """Logits of the simulated cells by ONNX Runtime at fp32 on the CPU, the yardstick."""
+    def expected(self) -> Scores:
+        """Of the simulated cells by ONNX Runtime at fp32 on the CPU, the yardstick."""
         with open_on_cpu(self.checkpoint) as engine:
-            return reference_logits(engine, self.simulated)
+            return reference_scores(engine, self.simulated)
 
     @cached_property
     def net(self) -> Net:

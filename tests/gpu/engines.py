@@ -13,7 +13,7 @@ from edge_ctc.engine.opening import open_plan
 from edge_ctc.engine.runtimes import MAX_BATCH
 from edge_ctc.engine.seam import Engine
 from edge_ctc.gate import flip_line
-from edge_ctc.parity import compare, reference_logits
+from edge_ctc.parity import compare, ood_faults, ood_scores, reference_scores
 from edge_ctc.preprocess import prepare
 from tests.gpu.bench import CHECKOUT, Bench, Target, python, require, spread
 from tests.gpu.section import Findings, Group, Wish
@@ -66,17 +66,19 @@ def parity(bench: Bench, target: Target) -> Findings:
     """Every simulated cell through the engine and the yardstick."""
     installed = bench.engine(target)
     with open_plan(installed.record, installed.plan, bench.checkpoint) as engine:
-        found = reference_logits(engine, bench.simulated)
+        found = reference_scores(engine, bench.simulated)
     expected, answered = (
-        {name: float(logit) for name, logit in zip(bench.names, logits, strict=True)}
-        for logits in (bench.expected, found)
+        {name: float(logit) for name, logit in zip(bench.names, scores.logits, strict=True)}
+        for scores in (bench.expected, found)
     )
     comparison = compare(expected, answered, bench.checkpoint, target.precision)
+    novelty = bench.checkpoint.novelty
+    strange = ood_faults(*(ood_scores(novelty, bench.names, scores.features) for scores in (bench.expected, found)))
     hard = len(comparison.flips) - comparison.review_flips
     figures = (f"{comparison.cells:,}", f"{comparison.largest_difference:.2g}", f"{comparison.tolerance:.2g}")
     cells = (*figures, str(hard), str(comparison.review_flips))
     notes = tuple(f"{target.name}:{flip_line(flip)[1:]}" for flip in comparison.flips)
-    return Findings(cells, asdict(comparison), comparison.faults(), notes=notes)
+    return Findings(cells, asdict(comparison), (*comparison.faults(), *strange), notes=notes)
 
 
 def start_to_ready(bench: Bench, target: Target) -> Findings:

@@ -13,6 +13,10 @@ from trainer.cells.labels import Label
 AMBER, RED = 0.05, 0.01
 """Of runs like the training's at most this share is not green, and red."""
 
+_OF_BANDS = 0.5
+"""Share of the above that the bands are drawn for: figures of runs have heavier tails than a normal distribution, and
+cuts that no band knows, as that of saturated cells, need their part."""
+
 LEAST_RUNS = 5
 """With at least `_LEAST_CELLS` leukocytes each, of as many patients: fewer do not say how they differ [assumed]."""
 
@@ -106,7 +110,7 @@ def _spread(figures: Sequence[RunFigure]) -> Spread | None:
 
 
 def _sds(share: float, runs: int, figures: int) -> float:
-    within = float(stats.t.ppf(1 - share / figures / 2, runs - 1))
+    within = float(stats.t.ppf(1 - _OF_BANDS * share / figures / 2, runs - 1))
     return _rounded(within * (1 + 1 / runs) ** 0.5)
 
 
