@@ -91,30 +91,22 @@ def weight(value: float) -> Change:
     return change
 
 
+def altered(output: str, operation: str, value: float) -> Change:
+    """What the graph gives as `output` goes through one operation more, with `value`, in single precision."""
+
+    def change(model: onnx.ModelProto) -> None:
+        nodes = model.graph.node
+        (last,) = (node for node in nodes if node.output[0] == output)
+        last.output[0] = f"right {output}"
+        nodes.append(helper.make_node(operation, [f"right {output}", f"{operation} by"], [output]))
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value], np.float32), f"{operation} by"))
+
+    return change
+
+
 def bias(value: float) -> Change:
-    """`value` is added to every logit, in single precision."""
-
-    def change(model: onnx.ModelProto) -> None:
-        nodes = model.graph.node
-        (last,) = (node for node in nodes if node.output[0] == "logits")
-        last.output[0] = "without bias"
-        nodes.append(helper.make_node("Add", ["without bias", "bias"], ["logits"]))
-        model.graph.initializer.append(numpy_helper.from_array(np.array([value], np.float32), "bias"))
-
-    return change
-
-
-def other_features(by: float) -> Change:
-    """Every feature is `by` times as large; the logits stay as they are."""
-
-    def change(model: onnx.ModelProto) -> None:
-        nodes = model.graph.node
-        (last,) = (node for node in nodes if node.output[0] == "features")
-        last.output[0] = "right features"
-        nodes.append(helper.make_node("Mul", ["right features", "by"], ["features"]))
-        model.graph.initializer.append(numpy_helper.from_array(np.array([by], np.float32), "by"))
-
-    return change
+    """`value` is added to every logit."""
+    return altered("logits", "Add", value)
 
 
 def with_novelty(folder: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from edge_ctc import __version__, durable
 from edge_ctc.build import Order, build_engine
@@ -32,12 +32,12 @@ from tests.checkpoints import WEIGHTS, write_checkpoint
 from tests.conftest import EdgeCtc
 from tests.engines import (
     Silent,
+    altered,
     bias,
     change_graph,
     copy_of,
     files_of,
     fp16_is_fp32_and,
-    other_features,
     weight,
     with_flips,
     with_novelty,
@@ -202,7 +202,7 @@ def test_a_graph_with_another_bias_is_refused(small: Path, engines: Path, off: f
 def test_a_graph_whose_features_would_say_otherwise_what_is_out_of_distribution_is_refused(
     small: Path, engines: Path, by: float
 ) -> None:
-    change_graph(with_novelty(small), other_features(by), MODEL_FP16)
+    change_graph(with_novelty(small), altered("features", "Mul", by), MODEL_FP16)
     told = refused(small, engines)
     assert "the out-of-distribution score of 8 cells is off by more than 2%: of reference cell" in told
     assert build_engine(order_of(small, engines, "fp32"), Silent()).engine.record.state == "proved"
@@ -210,9 +210,9 @@ def test_a_graph_whose_features_would_say_otherwise_what_is_out_of_distribution_
 
 def test_features_within_the_tolerance_or_that_nothing_uses_refuse_no_engine(small: Path, engines: Path) -> None:
     exact = copy_of(small, small.with_name("exact"))
-    change_graph(small, other_features(1.5), MODEL_FP16)
+    change_graph(small, altered("features", "Mul", 1.5), MODEL_FP16)
     assert build_engine(order_of(small, engines), Silent()).engine.record.state == "proved"
-    change_graph(with_novelty(exact), other_features(1.01), MODEL_FP16)
+    change_graph(with_novelty(exact), altered("features", "Mul", 1.01), MODEL_FP16)
     assert build_engine(order_of(exact, engines), Silent()).engine.record.state == "proved"
 
 
@@ -220,16 +220,8 @@ def test_features_that_differ_for_cells_of_a_run_alone_refuse_the_engine(
     checkpoint: Path, run: Path, engines: Path, tmp_path: Path
 ) -> None:
     spoilt = with_novelty(copy_of(checkpoint, tmp_path / "spoilt"))
-
-    def darkest(model: onnx.ModelProto) -> None:
-        """No feature is below 0.3: those of the reference cells are not, those of the run are."""
-        nodes = model.graph.node
-        (last,) = (node for node in nodes if node.output[0] == "features")
-        last.output[0] = "right features"
-        nodes.append(helper.make_node("Max", ["right features", "least"], ["features"]))
-        model.graph.initializer.append(numpy_helper.from_array(np.array([0.3], np.float32), "least"))
-
-    change_graph(spoilt, darkest, MODEL_FP16)
+    # No feature of a reference cell is below 0.3, those of the run are.
+    change_graph(spoilt, altered("features", "Max", 0.3), MODEL_FP16)
     assert build_engine(order_of(spoilt, engines), Silent()).engine.record.state == "proved"
     assert "score of 20 cells is off by more than 2%" in refused(spoilt, engines, checks=(run,))
 
@@ -252,7 +244,7 @@ def test_a_graph_that_gives_no_number_for_one_cell_of_a_run_alone_is_refused(
         nodes = model.graph.node
         nodes[-1].output[0] = "distance"
         nodes.append(helper.make_node("Div", ["distance", "distance"], ["one"]))
-        nodes.append(helper.make_node("Mul", ["one", "without bias"], ["logits"]))
+        nodes.append(helper.make_node("Mul", ["one", "right logits"], ["logits"]))
 
     change_graph(spoilt, no_number_at, MODEL_FP16)
     assert build_engine(order_of(spoilt, engines), Silent()).engine.record.state == "proved"
