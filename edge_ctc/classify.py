@@ -1,6 +1,7 @@
 """One run, from files to rows: the one place that joins the skills."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edge_ctc import durable
@@ -10,6 +11,7 @@ from edge_ctc.exports.completeness import says_it_is_over
 from edge_ctc.exports.listing import Listing
 from edge_ctc.exports.run_table import RunTable, read_run_table
 from edge_ctc.gallery.called_run import CalledRun
+from edge_ctc.gallery.thumbnails import Miniature, MiniatureKeeper
 from edge_ctc.gallery.writing import shows, write_gallery
 from edge_ctc.models import OpenModels
 from edge_ctc.pipeline import CellReader, GrowingReader
@@ -82,14 +84,15 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
     with durable.sole_writer(plan.place.folder):
         found = _former(plan, reporter)
         if found.manifest is not None and is_current(plan, found.manifest):
-            _draw_what_is_owed(plan, found.manifest, reporter)
+            _draw_what_is_owed(plan, found.manifest, {}, reporter)
             return Outcome(plan.place, found.manifest, "unchanged", vanished(plan, found.manifest))
         _tell_if_another_called(plan, found.manifest, reporter)
         calling = Calling(plan, read_run_table(plan.run, plan.profile.profile), found)
         calling.read_again(reporter)
-        calling.compute(calling.cells, _cell_reader(plan), models, reporter)
+        keeper = _keeper(plan)
+        calling.compute(calling.cells, _cell_reader(plan, keeper), models, reporter)
         manifest = calling.commit(is_over=True)
-        _draw_what_is_owed(plan, manifest, reporter)
+        _draw_what_is_owed(plan, manifest, keeper.kept, reporter)
         return Outcome(plan.place, manifest, "called", vanished(plan, manifest))
 
 
@@ -108,14 +111,15 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     former = found.manifest
     if former is not None and is_unchanged(plan, former):
         reporter.planned(plan)
-        _draw_what_is_owed(plan, former, reporter)
+        _draw_what_is_owed(plan, former, {}, reporter)
         return Step(former, "unchanged", is_done=True, pending=0)
     if former is not None:
         _refuse_to_lose_rows(plan, former, seen)
     table = _table_as_seen(plan, seen)
     is_over = seen.is_quiet or _says_it_is_over(plan, table, seen)
     calling = Calling(plan, table, found)
-    reader = GrowingReader(_cell_reader(plan))
+    keeper = _keeper(plan)
+    reader = GrowingReader(_cell_reader(plan, keeper))
     ready = calling.cells
     if is_over:
         calling.read_again(reporter)
@@ -143,7 +147,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     is_called = calling.has_news or not calling.pending
     manifest = calling.commit(is_over=is_over) if is_called else former
     if manifest is not None:
-        _draw_what_is_owed(plan, manifest, reporter)
+        _draw_what_is_owed(plan, manifest, keeper.kept, reporter)
     return Step(
         manifest,
         "called" if is_called else "unchanged",
@@ -185,14 +189,14 @@ def _has_gallery(plan: Plan, manifest: Manifest) -> bool:
     return manifest.gallery is None or is_of_another_profile or shows(plan.place, manifest)
 
 
-def _draw_what_is_owed(plan: Plan, manifest: Manifest, reporter: Reporter) -> None:
+def _draw_what_is_owed(plan: Plan, manifest: Manifest, miniatures: Mapping[str, Miniature], reporter: Reporter) -> None:
     """The calls stand, whatever becomes of their gallery."""
     if _has_gallery(plan, manifest):
         return
     reporter.drawing(manifest.cells.called)
     called = CalledRun.of(plan.run, plan.profile.profile, manifest.checkpoint.input)
     try:
-        reporter.judged(write_gallery(called, plan.place, reporter.advanced))
+        reporter.judged(write_gallery(called, plan.place, miniatures, reporter.advanced))
     except ResultsError as error:
         raise ResultsError(f"{error}; the calls of this run stand") from error
 
@@ -223,8 +227,13 @@ def _tell_if_another_called(plan: Plan, former: Manifest | None, reporter: Repor
         reporter.called_before(former)
 
 
-def _cell_reader(plan: Plan) -> CellReader:
-    return CellReader.of(plan.run.folder, plan.profile.profile, plan.checkpoint)
+def _keeper(plan: Plan) -> MiniatureKeeper:
+    return MiniatureKeeper(CalledRun.of(plan.run, plan.profile.profile, plan.checkpoint.input))
+
+
+def _cell_reader(plan: Plan, keeper: MiniatureKeeper) -> CellReader:
+    reader = CellReader.of(plan.run.folder, plan.profile.profile, plan.checkpoint)
+    return replace(reader, shown_to=keeper.keep)
 
 
 def _table_as_seen(plan: Plan, seen: Seen) -> RunTable:

@@ -3,7 +3,7 @@
 import errno
 import hashlib
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +67,10 @@ class ScoredCell:
     features: NDArray[np.float32] | None
 
 
+def _nobody(cell: Cell, counts: Sequence[Counts]) -> None:
+    """Whom cells are shown to where nobody wants to see them."""
+
+
 @dataclass(frozen=True, slots=True)
 class CellReader:
     """Reads the files of one cell into one place of an engine's input.
@@ -76,12 +80,14 @@ class CellReader:
         profile: how its files are laid out.
         spec: what the network takes.
         cuts: of the flags; None: the checkpoint tells none, and only `empty` and `saturated` are seen.
+        shown_to: given each cell that can be evaluated, with its counts channel by channel in network order.
     """
 
     folder: Path
     profile: Profile
     spec: InputSpec
     cuts: FlagCuts | None = None
+    shown_to: Callable[[Cell, Sequence[Counts]], None] = _nobody
 
     @classmethod
     def of(cls, folder: Path, profile: Profile, checkpoint: Checkpoint) -> "CellReader":
@@ -103,6 +109,7 @@ class CellReader:
             except ImageError as error:
                 evidence = replace(evidence, problem=str(error), flags=())
             else:
+                self.shown_to(cell, counts)
                 return replace(evidence, flags=self._flags(counts))
         out.fill(0)
         return evidence

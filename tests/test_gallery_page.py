@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_ctc.cells import Verdict
 from edge_ctc.gallery.histogram import Cuts, histogram
-from edge_ctc.gallery.page import Page, Thumbnail, data_uri, render
+from edge_ctc.gallery.page import Page, data_uri, render
 from edge_ctc.gallery.picture_scale import PictureSize, scale_rules
 from edge_ctc.gallery.visible_text import visible
 from edge_ctc.trust import Trust
@@ -21,11 +21,10 @@ from tests.browser.pages import (
     cells_of,
     numbered,
     page_of,
+    sheets_of,
     shown,
     small_page,
-    thumbnail,
     trust,
-    webp,
 )
 
 
@@ -70,8 +69,8 @@ def test_pictures_stand_in_the_file_byte_for_byte_in_the_order_of_the_channels()
     page = small_page()
     sources = [str(one["src"]) for one in Elements(render(page)).of("img") if "src" in one]
     found = [b64decode(source.partition(",")[2]) for source in sources]
-    assert found == [picture for cell in page.shown for picture in cell.pictures] + [one.picture for one in page.rest]
-    assert {source.partition(",")[0] for source in sources} == {"data:image/png;base64", "data:image/webp;base64"}
+    assert found == [picture for cell in page.shown for picture in cell.pictures]
+    assert {source.partition(",")[0] for source in sources} == {"data:image/png;base64"}
 
 
 def test_thumbnails_are_told_from_cells_that_can_be_read() -> None:
@@ -80,10 +79,20 @@ def test_thumbnails_are_told_from_cells_that_can_be_read() -> None:
     found = [
         (one["data-thumbnail-id"], one["data-images"]) for one in elements.of("button") if "data-thumbnail-id" in one
     ]
-    assert found == [(one.cell_id, one.images_sha256) for one in page.rest]
-    assert all(
-        one["loading"] == "lazy" for one in elements.of("img") if str(one.get("src")).startswith("data:image/webp")
-    )
+    assert found == [(one.cell_id, one.images_sha256) for one in page.thumbnails]
+
+
+def test_a_sheet_stands_in_the_file_once_and_each_of_its_cells_has_a_place_on_it() -> None:
+    page = page_of(rest=sheets_of(numbered("r", 230), 1))
+    elements = Elements(render(page))
+    (style,) = elements.inline["style"]
+    sheets = re.findall(r"\.sheet-(\d+) { background-image: url\(data:image/jpeg;base64,([^)]*)\)", style)
+    assert [(int(number), b64decode(picture)) for number, picture in sheets] == [
+        (number, sheet.picture) for number, sheet in enumerate(page.rest)
+    ]
+    places = [str(one["class"]) for one in elements.of("span") if str(one.get("class")).startswith("tile ")]
+    assert places == [f"tile sheet-{place // 200} x{place % 20} y{place % 200 // 20}" for place in range(230)]
+    assert set(re.findall(r"\.([xy]\d+) {", style)) == {f"x{x}" for x in range(20)} | {f"y{y}" for y in range(10)}
 
 
 def test_no_address_of_another_host_stands_in_the_file_and_nothing_can_be_sent() -> None:
@@ -163,7 +172,7 @@ def without(**changes: Any) -> Page:
         ({"not_evaluable": ()}, "0 cells not evaluable"),
         ({"scores": ()}, "0 scores"),
         ({"ctc": small_page().review, "review": small_page().ctc}, "cell v0001: REVIEW among those called CTC"),
-        ({"rest": small_page().rest[:4] + small_page().rest[:1]}, "cell r0001 stands twice"),
+        ({"rest": sheets_of([*numbered("r", 4), "r0001"], 10)}, "cell r0001 stands twice"),
         ({"channels": CHANNELS[:1]}, "cell 0001: 4 pictures, expected 1"),
     ],
 )
@@ -176,17 +185,17 @@ def test_a_page_that_leaves_a_cell_out_or_shows_one_in_a_wrong_place_is_refused(
 
 def test_what_is_no_picture_is_refused() -> None:
     assert data_uri(b"\xff\xd8\xff\xe0").startswith("data:image/jpeg;base64,")
-    with pytest.raises(ValueError, match="expected PNG, JPEG or WebP"):
+    with pytest.raises(ValueError, match="expected PNG or JPEG"):
         data_uri(b"<svg onload=alert(1)>")
     with pytest.raises(ValueError, match="expected PNG"):
-        render(page_of([replace(shown(1, call_of("1", Verdict.CTC)), pictures=(webp(1),) * len(CHANNELS))]))
+        render(page_of([replace(shown(1, call_of("1", Verdict.CTC)), pictures=(b"\xff\xd8",) * len(CHANNELS))]))
 
 
 def test_ten_thousand_cells_are_under_thirty_megabytes() -> None:
     """Worst case for PNG: 64 x 64 pixels of pure noise."""
     leukocytes = cells_of(Verdict.LEUKOCYTE, 61, numbered("k", 200))
     large = [replace(one, pictures=shown(one.rank, one.call, side=64).pictures) for one in leukocytes]
-    rest: list[Thumbnail] = [thumbnail(f"r{rank:05d}", rank, webp(rank % 300, 32)) for rank in range(261, 10_001)]
+    rest = sheets_of(numbered("r", 9740), 261)
     html = render(page_of(cells_of(Verdict.CTC, 1, numbered("", 60)), (), large, rest))
     assert html.count("data-thumbnail-id=") == 9740
     assert len(html.encode()) < 30e6

@@ -33,6 +33,6 @@ def report(
     manifest, _ = committed_calls(place)
     called = open_called(run, loaded, manifest)
     with sole_reviewer(place), progress("drawing", manifest.cells.called) as advanced:
-        trust = write_gallery(called, place, advanced)
+        trust = write_gallery(called, place, {}, advanced)
     say(f"trust in the run: {trust.light}")
     say(str(place.gallery))

@@ -14,6 +14,8 @@ from edge_ctc.preprocess import ChannelInput, Counts, InputSpec
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest
 
+_BRIGHT_FIELD = "BF"
+
 
 @dataclass(frozen=True, slots=True)
 class CalledRun:
@@ -41,6 +43,11 @@ class CalledRun:
         """The network's, then those that the profile names beside them."""
         taken = self.network.channel_names
         return (*taken, *(name for name in self.profile.channel_names if name not in taken))
+
+    @property
+    def thumbnail_channel(self) -> str:
+        """The one that thumbnails show: bright field, where there is any."""
+        return _BRIGHT_FIELD if _BRIGHT_FIELD in self.channels else self.channels[0]
 
     @property
     def markers(self) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """From the committed calls of a run to the page that a physician opens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,8 +10,10 @@ from edge_ctc.cells import Verdict
 from edge_ctc.expected import Expected, expected_ctcs
 from edge_ctc.gallery.called_run import CalledRun
 from edge_ctc.gallery.judged import LOOKED_AT, Flagger, trust_of
-from edge_ctc.gallery.page import Page, ShownCell, ShownChannel, Thumbnail
-from edge_ctc.gallery.pictures import DisplayRange, display_range, png, shades, thumbnail
+from edge_ctc.gallery.page import Page, Sheet, ShownCell, ShownChannel, Thumbnail
+from edge_ctc.gallery.pictures import DisplayRange, display_range, shades
+from edge_ctc.gallery.thumbnails import ACROSS, DOWN, Miniature, miniature, sheet
+from edge_ctc.images.write_png import grey_png
 from edge_ctc.preprocess import Counts
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest
@@ -22,7 +24,6 @@ CONTROLS = 200
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
-_BRIGHT_FIELD = "BF"
 _AT_ONCE = 64
 """Cells between two reports: a daemon beats and looks around at each."""
 
@@ -48,13 +49,20 @@ class _Read:
     images: tuple[Counts | None, ...]
 
 
-def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanced: Callable[[int], None]) -> Page:
+def collect(
+    called: CalledRun,
+    manifest: Manifest,
+    calls: Sequence[Call],
+    miniatures: Mapping[str, Miniature],
+    advanced: Callable[[int], None],
+) -> Page:
     """The page of a run.
 
     Args:
         called: its images; of what is gone, or was changed since the call, there is no picture.
         manifest: of its calls.
         calls: in file order: ranked.
+        miniatures: by cell id, of the images that were called; of a cell that is not among them, the images are read.
         advanced: told how many cells more are done.
 
     Raises:
@@ -67,7 +75,7 @@ def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanc
     drawn = [ranked[place] for place in order]
     groups.append(_controls(drawn))
     channels = called.channels
-    channel = _BRIGHT_FIELD if _BRIGHT_FIELD in channels else channels[0]
+    channel = called.thumbnail_channel
     press = _Press(advanced)
     read = [press.each(lambda one: _read(called, one), group) for group in groups]
     ranges = [_range_of([[one.images[place] for one in group] for group in read]) for place in range(len(channels))]
@@ -76,7 +84,8 @@ def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanc
     shown = {one.call.cell_id for group in groups for one in group}
     rest = [one for one in ranked if one.call.cell_id not in shown]
     looked = _looked_at(called, press, [one.call for one in drawn[:LOOKED_AT]], read)
-    thumbnails = press.each(lambda one: _thumbnail(called, one, channel, ranges[channels.index(channel)]), rest)
+    on_sheets = [rest[first : first + ACROSS * DOWN] for first in range(0, len(rest), ACROSS * DOWN)]
+    glance = _Glance(called, miniatures, ranges[channels.index(channel)])
     return Page(
         manifest=manifest,
         channels=tuple(
@@ -86,7 +95,7 @@ def collect(called: CalledRun, manifest: Manifest, calls: Sequence[Call], advanc
         ctc=ctc,
         review=review,
         controls=controls,
-        rest=thumbnails,
+        rest=tuple(glance.sheet(cells, press.each(glance.miniature, cells)) for cells in on_sheets),
         thumbnail_channel=channel,
         not_evaluable=tuple(call for call in calls if call.score is None),
         scores=tuple((one.call.verdict, one.call.score) for one in ranked if one.call.score is not None),
@@ -147,15 +156,33 @@ def _range_of(groups: Sequence[Sequence[Counts | None]]) -> DisplayRange:
 def _shown(read: _Read, ranges: Sequence[DisplayRange], flagger: Flagger) -> ShownCell:
     call = read.cell.call
     pictures = (
-        b"" if image is None else png(shades(image, shown)) for image, shown in zip(read.images, ranges, strict=True)
+        b"" if image is None else grey_png(shades(image, shown))
+        for image, shown in zip(read.images, ranges, strict=True)
     )
     return ShownCell(call, read.cell.rank, tuple(pictures), call.images_sha256, flagger.sentences(call, read.called))
 
 
-def _thumbnail(called: CalledRun, one: _Ranked, channel: str, shown: DisplayRange) -> Thumbnail:
-    image = called.counts_of(one.call, channel)
-    picture = b"" if image is None else thumbnail(shades(image, shown))
-    return Thumbnail(one.call.cell_id, one.rank, one.call.images_sha256, picture)
+@dataclass(frozen=True, slots=True)
+class _Glance:
+    """Makes the sheets of the cells that are only glanced at."""
+
+    called: CalledRun
+    kept: Mapping[str, Miniature]
+    shown: DisplayRange
+
+    def miniature(self, one: _Ranked) -> Miniature | None:
+        kept = self.kept.get(one.call.cell_id)
+        if kept is not None:
+            return kept
+        image = self.called.counts_of(one.call, self.called.thumbnail_channel)
+        return None if image is None else miniature(image)
+
+    def sheet(self, cells: Sequence[_Ranked], miniatures: Sequence[Miniature | None]) -> Sheet:
+        thumbnails = (
+            Thumbnail(one.call.cell_id, one.rank, one.call.images_sha256, small is not None)
+            for one, small in zip(cells, miniatures, strict=True)
+        )
+        return Sheet(tuple(thumbnails), sheet(miniatures, self.shown))
 
 
 def _labels(called: CalledRun) -> list[str]:

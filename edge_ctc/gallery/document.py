@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from edge_ctc.gallery.visible_text import visible
 from edge_ctc.trust import Reason
 
+_BDI = (Markup("<bdi>"), Markup("</bdi>"))
 _HEAD_SCRIPTS = ("store.js", "before_paint.js")
 _SCRIPTS = ("words.js", "review_file.js", "shuffle.js", "readings.js", "dialogs.js", "view.js", "gallery.js")
 
@@ -70,7 +71,7 @@ def _own(name: str) -> Markup:
 
 def _text_of_others(text: str) -> Markup:
     """An id, a name or a reason in its own direction, with nothing hidden in it."""
-    return Markup("<bdi>{}</bdi>").format(visible(text))
+    return _BDI[0] + visible(text) + _BDI[1]
 
 
 def _exactly(text: str) -> Markup:

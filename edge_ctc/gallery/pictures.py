@@ -1,12 +1,10 @@
 """Counts to the pictures of a page: every channel at one display range for the whole run."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edge_ctc.appearance import central
 from edge_ctc.preprocess import Counts
@@ -17,10 +15,6 @@ others, and a cell covers far more than 0.2 % of its image."""
 
 _BAND = 512
 """Rows that are shaded at a time: as floats, an image takes four times its memory, and again at each step."""
-
-_THUMBNAIL_PX = 32
-_JPEG_QUALITY = 40
-"""About 400 bytes a thumbnail, most of them JPEG's own tables; enough to see what kind of thing it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +49,3 @@ def shades(image: Counts, shown: DisplayRange) -> NDArray[np.uint8]:
         scaled = (image[first : first + _BAND].astype(np.float32) - shown.low) * (255 / (shown.high - shown.low))
         grey[first : first + _BAND] = np.clip(scaled + 0.5, 0, 255)
     return grey
-
-
-def png(grey: NDArray[np.uint8]) -> bytes:
-    """The picture, pixel by pixel as it is."""
-    content = io.BytesIO()
-    # Level 1: a camera's noise does not compress, and higher levels only try for longer.
-    Image.fromarray(grey).save(content, "PNG", compress_level=1)
-    return content.getvalue()
-
-
-def thumbnail(grey: NDArray[np.uint8]) -> bytes:
-    """A small JPEG that shows what it is, and is not for reading."""
-    small = Image.fromarray(grey)
-    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BOX, reducing_gap=None)
-    content = io.BytesIO()
-    small.save(content, "JPEG", quality=_JPEG_QUALITY)
-    return content.getvalue()

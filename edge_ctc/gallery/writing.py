@@ -1,13 +1,14 @@
 """`<run>.ctc-gallery.html` beside the calls that it shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edge_ctc import durable
 from edge_ctc.errors import ResultsError
 from edge_ctc.gallery.called_run import CalledRun
 from edge_ctc.gallery.collect import collect
 from edge_ctc.gallery.page import render
-from edge_ctc.results.commit import ResultPlace, read_committed
+from edge_ctc.gallery.thumbnails import Miniature
+from edge_ctc.results.commit import ResultPlace, are_its_calls
 from edge_ctc.results.committed import committed_calls
 from edge_ctc.results.manifest import Manifest
 from edge_ctc.trust import Trust
@@ -15,12 +16,15 @@ from edge_ctc.trust import Trust
 _HEAD_BYTES = 1024
 
 
-def write_gallery(called: CalledRun, place: ResultPlace, advanced: Callable[[int], None]) -> Trust:
+def write_gallery(
+    called: CalledRun, place: ResultPlace, miniatures: Mapping[str, Miniature], advanced: Callable[[int], None]
+) -> Trust:
     """Draw the committed calls.
 
     Args:
         called: the images.
         place: of the calls.
+        miniatures: by cell id, of the images that were called; of a cell that is not among them, the images are read.
         advanced: told how many cells more are done.
 
     Returns:
@@ -33,10 +37,9 @@ def write_gallery(called: CalledRun, place: ResultPlace, advanced: Callable[[int
     """
     durable.mend(place.gallery)
     manifest, calls = committed_calls(place)
-    page = collect(called, manifest, calls, advanced)
+    page = collect(called, manifest, calls, miniatures, advanced)
     content = render(page).encode()
-    now = read_committed(place)
-    if now is None or now.calls.sha256 != manifest.calls.sha256:
+    if not are_its_calls(place, manifest):
         raise ResultsError(f"{place.gallery}: the run was called again while its page was drawn; draw it once more")
     durable.write_bytes(place.gallery, content)
     return page.trust

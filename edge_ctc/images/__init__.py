@@ -1,1 +1,4 @@
-"""One image file to counts: read safely, the header checked first, decoded exactly. Nothing here knows a run."""
+"""One image file to counts: read safely, the header checked first, decoded exactly; and grey counts to a PNG.
+
+Nothing here knows a run.
+"""

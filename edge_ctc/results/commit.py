@@ -85,7 +85,12 @@ def read_committed(place: ResultPlace) -> Manifest | None:
         ResultsError: the files cannot be read, or an edge_ctc of another schema wrote them.
     """
     manifest = _read_manifest(place.manifest)
-    return manifest if manifest and _sha256(place.calls) == manifest.calls.sha256 else None
+    return manifest if manifest and are_its_calls(place, manifest) else None
+
+
+def are_its_calls(place: ResultPlace, manifest: Manifest) -> bool:
+    """Whether the calls that lie there now are those that the manifest commits. Raises ResultsError."""
+    return _sha256(place.calls) == manifest.calls.sha256
 
 
 def read_mended(place: ResultPlace) -> Former:

@@ -1,9 +1,7 @@
-"""Counts as bytes of image files: uncompressed TIFF, PNG, and the montage that a viewer saves."""
+"""Counts as bytes of image files: uncompressed TIFF, and the montage that a viewer saves."""
 
 import functools
 import io
-import struct
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,22 +43,6 @@ def _blank_tiff(pages: int) -> _BlankTiff:
     stream.seek(0)
     with tifffile.TiffFile(stream) as tiff:
         return _BlankTiff(stream.getvalue(), tuple(page.dataoffsets[0] for page in tiff.pages))
-
-
-def grey_png(image: NDArray[np.uint16] | NDArray[np.uint8]) -> bytes:
-    """Grey PNG of `(H, W)` counts, as many bits as the counts have; no row is filtered."""
-    height, width = image.shape
-    rows = np.zeros((height, 1 + width * image.itemsize), np.uint8)
-    rows[:, 1:] = image.astype(image.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
-    # Noise hardly shrinks: Huffman codes alone give the same size in two thirds of the time.
-    packer = zlib.compressobj(1, strategy=zlib.Z_HUFFMAN_ONLY)
-    header = struct.pack(">IIBBBBB", width, height, 8 * image.itemsize, 0, 0, 0, 0)
-    packed = packer.compress(rows.tobytes()) + packer.flush()
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 def montage(images: NDArray[np.uint16]) -> NDArray[np.uint8]:

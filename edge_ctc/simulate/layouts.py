@@ -6,8 +6,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ctc.images.write_png import grey_png
 from edge_ctc.simulate.field import CHANNELS
-from edge_ctc.simulate.image_files import grey_png, grey_tiff, montage
+from edge_ctc.simulate.image_files import grey_tiff, montage
 
 
 class Layout(StrEnum):

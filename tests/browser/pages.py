@@ -11,7 +11,9 @@ import numpy as np
 from PIL import Image
 
 from edge_ctc.cells import Verdict
-from edge_ctc.gallery.page import Page, ShownCell, ShownChannel, Thumbnail
+from edge_ctc.gallery.page import Page, Sheet, ShownCell, ShownChannel, Thumbnail
+from edge_ctc.gallery.pictures import DisplayRange
+from edge_ctc.gallery.thumbnails import SIDE_PX, Miniature, sheet
 from edge_ctc.results.calls import Call
 from edge_ctc.trust import Light, Reason, Trust
 from tests.images import CALL, manifest_of, not_evaluable
@@ -37,12 +39,9 @@ def png(seed: int, side: int = SIDE) -> bytes:
 
 
 @cache
-def webp(seed: int, side: int = SIDE) -> bytes:
-    """Noise again, lossy."""
-    shades = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(shades).save(file, "WEBP", quality=20)
-    return file.getvalue()
+def noise(seed: int) -> Miniature:
+    """The same, small and as counts."""
+    return np.random.default_rng(seed).integers(0, 4096, (SIDE_PX, SIDE_PX)).astype(np.uint16)
 
 
 def call_of(cell_id: str, verdict: Verdict, **changes: Any) -> Call:
@@ -72,9 +71,18 @@ def cells_of(verdict: Verdict, first_rank: int, ids: Sequence[str], **changes: A
     return tuple(shown(rank, call_of(cell_id, verdict, **changes)) for rank, cell_id in enumerate(ids, first_rank))
 
 
-def thumbnail(cell_id: str, rank: int, picture: bytes) -> Thumbnail:
-    """A cell of the rest."""
-    return Thumbnail(cell_id, rank, hashlib.sha256(cell_id.encode()).hexdigest(), picture)
+def sheets_of(ids: Sequence[str], first_rank: int, gone: Sequence[str] = ()) -> tuple[Sheet, ...]:
+    """Cells of the rest, ranked as they stand; those of `gone` have no picture."""
+    thumbnails = [
+        Thumbnail(cell_id, rank, hashlib.sha256(cell_id.encode()).hexdigest(), cell_id not in gone)
+        for rank, cell_id in enumerate(ids, first_rank)
+    ]
+    return tuple(_sheet(thumbnails[first : first + 200]) for first in range(0, len(thumbnails), 200))
+
+
+def _sheet(thumbnails: Sequence[Thumbnail]) -> Sheet:
+    pictures = [noise(one.rank % 2000) if one.has_picture else None for one in thumbnails]
+    return Sheet(tuple(thumbnails), sheet(pictures, DisplayRange(0, 4095)))
 
 
 def numbered(prefix: str, count: int) -> list[str]:
@@ -95,21 +103,22 @@ def page_of(
     ctc: Sequence[ShownCell] = (),
     review: Sequence[ShownCell] = (),
     controls: Sequence[ShownCell] = (),
-    rest: Sequence[Thumbnail] = (),
+    rest: Sequence[Sheet] = (),
     torn: Sequence[str] = (),
     **changes: Any,
 ) -> Page:
     """A page whose manifest counts these cells; `changes` are fields of the page, or of its manifest."""
-    evaluable = len(ctc) + len(review) + len(controls) + len(rest)
+    glanced_at = sum(len(one.thumbnails) for one in rest)
+    evaluable = len(ctc) + len(review) + len(controls) + glanced_at
     verdicts = {
         "CTC": len(ctc),
         "REVIEW": len(review),
-        "LEUKOCYTE": len(controls) + len(rest),
+        "LEUKOCYTE": len(controls) + glanced_at,
         "NOT_EVALUABLE": len(torn),
     }
     sums = {"total": evaluable + len(torn), "called": evaluable, "not_evaluable": len(torn), "pending": 0}
     judged, expected = changes.pop("trust", GREEN), changes.pop("expected", None)
-    scores = [(Verdict.LEUKOCYTE, -2.0 - 0.01 * place) for place in range(len(rest))]
+    scores = [(Verdict.LEUKOCYTE, -2.0 - 0.01 * place) for place in range(glanced_at)]
     for cell in (*ctc, *review, *controls):
         assert cell.call.score is not None
         scores.append((cell.call.verdict, cell.call.score))
@@ -130,12 +139,11 @@ def page_of(
 
 def small_page(**changes: Any) -> Page:
     """3 CTC, 2 REVIEW, 4 controls, 5 of the rest, 1 not evaluable."""
-    rest = [thumbnail(cell_id, rank, webp(rank)) for rank, cell_id in enumerate(numbered("r", 5), 10)]
     return page_of(
         cells_of(Verdict.CTC, 1, numbered("", 3)),
         cells_of(Verdict.REVIEW, 4, numbered("v", 2)),
         cells_of(Verdict.LEUKOCYTE, 6, numbered("k", 4)),
-        rest,
+        sheets_of(numbered("r", 5), 10),
         ["torn 1"],
         **changes,
     )

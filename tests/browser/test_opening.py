@@ -13,11 +13,10 @@ from tests.browser.pages import (
     cells_of,
     numbered,
     page_of,
+    sheets_of,
     shown,
     small_page,
-    thumbnail,
     trust,
-    webp,
 )
 
 SHOWN = ["0001", "0002", "0003", "v0001", "v0002", "k0001", "k0002", "k0003", "k0004"]
@@ -45,6 +44,15 @@ def test_every_shown_cell_is_painted_in_rank_order_with_all_its_pictures(open_ga
     assert opened.tab.locator('[data-cell-id="0001"] figcaption').all_inner_texts() == [
         channel.label for channel in CHANNELS
     ]
+
+
+def test_of_many_cells_the_later_pictures_are_there_once_somebody_gets_to_them(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(page_of(cells_of(Verdict.CTC, 1, numbered("", 310))))
+    pictures = opened.tab.locator("article[data-cell-id] img")
+    lazy = pictures.evaluate_all("all => all.map(one => one.loading === 'lazy')")
+    assert lazy == [False] * 300 * len(CHANNELS) + [True] * 10 * len(CHANNELS)
+    opened.tab.locator("[data-cell-id='0310']").click()
+    opened.tab.wait_for_function("document.querySelector('[data-cell-id=\"0310\"] img').naturalWidth === 16")
 
 
 def test_without_javascript_everything_is_shown_and_the_review_is_said_to_be_missing(open_gallery: OpenGallery) -> None:
@@ -75,7 +83,7 @@ def test_a_hostile_string_stays_text_wherever_it_stands(open_gallery: OpenGaller
     call = call_of(hostile, Verdict.CTC, reason=hostile, flags=(hostile,), cage_row=hostile, cage_col=hostile)
     page = page_of(
         [shown(1, call)],
-        rest=[thumbnail(f"t{hostile}", 2, webp(2))],
+        rest=sheets_of([f"t{hostile}"], 2),
         torn=[f"n{hostile}"],
         run_id=hostile,
         intended_use=hostile,
@@ -163,10 +171,13 @@ def test_the_header_tells_trust_in_words_and_the_expected_count(open_gallery: Op
 
 def test_a_picture_that_is_gone_is_said_to_be(open_gallery: OpenGallery) -> None:
     gone = replace(shown(1, call_of("1", Verdict.CTC)), pictures=(b"",) * len(CHANNELS))
-    opened = open_gallery(page_of([gone], rest=[thumbnail("2", 2, b"")]))
+    opened = open_gallery(page_of([gone], rest=sheets_of(["2", "3"], 2, gone=["2"])))
     assert opened.tab.locator("article .no-picture").count() == len(CHANNELS)
-    opened.tab.locator("[data-thumbnail-id]").click()
-    assert not opened.tab.locator("#lens img").is_visible()
+    opened.tab.locator("[data-thumbnail-id='3']").click()
+    assert opened.tab.locator("#lens .tile").is_visible()
+    opened.tab.locator("[data-thumbnail-id='2']").click()
+    assert not opened.tab.locator("#lens .tile").is_visible()
+    assert opened.text("[data-thumbnail-id='2']").startswith("no picture")
 
 
 def test_print_has_candidates_grades_header_and_statement_and_nothing_else(open_gallery: OpenGallery) -> None:
@@ -184,6 +195,11 @@ def test_print_has_candidates_grades_header_and_statement_and_nothing_else(open_
         assert not opened.tab.locator(hidden).is_visible()
     opened.tab.emulate_media(media="screen")
     assert opened.tab.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_paper_has_also_the_pictures_that_were_never_on_the_screen(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(page_of(cells_of(Verdict.CTC, 1, numbered("", 340))))
+    assert opened.tab.pdf(format="A4").count(b"/Subtype /Image") == 340 * len(CHANNELS)
 
 
 def test_tab_goes_from_the_skip_link_to_the_current_cell_and_then_to_the_bar(open_gallery: OpenGallery) -> None:

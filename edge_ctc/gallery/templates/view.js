@@ -56,9 +56,7 @@ function showLens(place) {
   const lens = element("lens");
   lens.hidden = !isThumbnail(place);
   if (lens.hidden) return;
-  const picture = place.querySelector("img");
-  lens.querySelector("img").hidden = picture === null;
-  lens.querySelector("img").src = picture?.src ?? "";
+  lens.querySelector(".picture").className = `picture ${place.querySelector(".tile")?.className ?? ""}`;
   lens.querySelector(".cell-id").textContent = visible(cellOf(place).id);
   lens.querySelector(".rank").textContent = place.dataset.rank;
 }
