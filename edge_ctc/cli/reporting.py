@@ -24,7 +24,8 @@ def report(
 
     Writes RUN.ctc-gallery.html beside the calls, as `classify-run` and the daemon do when a run is complete. Candidates
     first, in their order, every channel at one display range for the run. Readings are made in the page by keyboard
-    and leave it as a file for `edge-ctc review import`.
+    and leave it as a file for `edge-ctc review import`. Opened with #blind at the end of its address, the page shows
+    no verdict to a second reader.
 
     Example: edge-ctc report /data/exports/2026-11-23_P07
     """
@@ -35,4 +36,5 @@ def report(
     with sole_reviewer(place), progress("drawing", manifest.cells.called) as advanced:
         trust = write_gallery(called, place, {}, advanced)
     say(f"trust in the run: {trust.light}")
+    say(f"for a blind reading: {place.gallery.as_uri()}#blind")
     say(str(place.gallery))

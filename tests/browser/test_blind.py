@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.browser.conftest import Opened, OpenGallery
-from tests.browser.pages import small_page
+from tests.browser.pages import page_of, small_page
 
 SHOWN = ["0001", "0002", "0003", "v0001", "v0002", "k0001", "k0002", "k0003", "k0004"]
 MACHINE = (
@@ -176,3 +176,55 @@ def test_n_finds_the_next_unread_cell_of_the_shuffled_order(opened: Opened) -> N
     order = opened.order()
     opened.press("j", "4", "k", "k", "n")
     assert opened.current == order[2]
+
+
+@pytest.fixture
+def opened_blind(open_gallery: OpenGallery) -> Opened:
+    """A gallery at whose address stands #blind."""
+    return open_gallery(small_page(intended_use="research"), fragment="#blind")
+
+
+def test_a_page_that_is_opened_blind_shows_no_verdict_before_somebody_has_a_name(opened_blind: Opened) -> None:
+    words = opened_blind.tab.locator("body").inner_text()
+    assert [word for word in MACHINE if word in words] == []
+    assert opened_blind.tab.locator("article:visible").count() == 0
+    opened_blind.press("Escape")
+    assert opened_blind.tab.locator("article:visible").count() == 0
+    opened_blind.answer_name("A. Bianchi")
+    assert sorted(opened_blind.order()) == sorted(SHOWN)
+    assert [word for word in MACHINE if word in seen(opened_blind)] == []
+    assert opened_blind.progress == "0 of 9 read"
+
+
+def test_readings_of_a_page_that_was_opened_blind_count_as_blind_without_a_question(opened_blind: Opened) -> None:
+    opened_blind.answer_name("A. Bianchi")
+    opened_blind.press("4")
+    assert [one["blind"] for one in json.loads(opened_blind.save())["readings"]] == [True]
+    opened_blind.tab.reload()
+    opened_blind.press("3")
+    assert [one["blind"] for one in json.loads(opened_blind.save())["readings"]] == [True, True]
+
+
+def test_one_who_has_seen_the_verdicts_reads_a_page_that_is_opened_blind_in_sight(
+    open_gallery: OpenGallery, opened_blind: Opened
+) -> None:
+    sighted = open_gallery(small_page(intended_use="research"))
+    sighted.read_as("A. Bianchi")
+    sighted.press("4")
+    opened_blind.answer_name("A. Bianchi")
+    assert "do not count as blind" in opened_blind.text(".blind-note")
+
+
+def test_after_the_verdicts_were_shown_the_next_reader_is_asked(opened_blind: Opened) -> None:
+    opened_blind.answer_name("A. Bianchi")
+    opened_blind.press("b", "y")
+    assert opened_blind.tab.locator(".verdict:visible").count() == len(SHOWN)
+    opened_blind.read_as("M. Rossi")
+    opened_blind.press("b")
+    opened_blind.tab.locator("#seen-dialog[open]").wait_for()
+
+
+def test_a_run_without_any_cell_can_be_opened_blind(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(page_of(), fragment="#blind")
+    assert opened.tab.locator("#name-dialog[open]").count() == 0
+    assert opened.tab.locator(".no-candidates").is_visible()

@@ -1,9 +1,12 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Dialog, expect
 
 from edge_ctc.cells import Verdict
+from edge_ctc.gallery.page import Page, render
 from tests.browser.conftest import Opened, OpenGallery
 from tests.browser.pages import cells_of, numbered, page_of, small_page
 
@@ -290,12 +293,44 @@ def test_readers_are_kept_apart_and_see_each_other_only_beside_their_own(opened:
     assert opened.reading("0001") == "4 definitely a CTC"
 
 
+def called_again(page: Page) -> Page:
+    """The same run, of which other calls were made."""
+    calls = page.manifest.calls.model_copy(update={"sha256": "9" * 64})
+    return replace(page, manifest=page.manifest.model_copy(update={"calls": calls}))
+
+
+def test_nothing_is_lost_when_the_run_is_called_again(open_gallery: OpenGallery, opened: Opened) -> None:
+    opened.press("4", "c", "3")
+    again = open_gallery(called_again(small_page()))
+    again.read_as("M. Rossi")
+    assert again.progress == "2 of 5 read"
+    assert again.reading("0002") == "3 most likely, cluster"
+    assert len(json.loads(again.save())["readings"]) == 2
+
+
+def test_a_reader_goes_on_in_the_same_tab_when_the_run_is_called_again(opened: Opened, tmp_path: Path) -> None:
+    opened.press("4", "b", "y")
+    file = tmp_path / f"{small_page().manifest.run_folder}.ctc-gallery.html"
+    file.write_text(render(called_again(small_page())), "utf-8")
+    opened.tab.reload()
+    assert opened.text("#who").startswith("M. Rossi")
+    assert opened.progress == "1 of 9 read"
+    assert not opened.tab.locator(".verdict:visible").count()
+
+
+def test_what_was_read_on_other_images_is_not_said_of_these(open_gallery: OpenGallery, opened: Opened) -> None:
+    opened.press("4", "3")
+    page = called_again(small_page())
+    first = replace(page.ctc[0], images_sha256="8" * 64)
+    other = open_gallery(replace(page, ctc=(first, *page.ctc[1:])))
+    other.read_as("M. Rossi")
+    assert other.progress == "1 of 5 read"
+    assert other.reading("0001") == "not read"
+
+
 def test_another_run_in_the_same_browser_is_another_matter(open_gallery: OpenGallery, opened: Opened) -> None:
     opened.press("4")
-    page = small_page()
-    other_calls = page.manifest.calls.model_copy(update={"sha256": "9" * 64})
-    object.__setattr__(page, "manifest", page.manifest.model_copy(update={"calls": other_calls}))
-    other = open_gallery(page)
+    other = open_gallery(small_page(run_id="another"))
     other.read_as("M. Rossi")
     assert other.progress == "0 of 5 read"
 

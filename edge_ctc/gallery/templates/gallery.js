@@ -6,8 +6,10 @@ let otherReaders = [];
 let current = null;
 /* Blind mode: null, or the shuffled articles and whether what is read now counts as blind. */
 let blind = null;
+/* Whether no verdict has been on the screen since the page was opened. */
+let isUnseen = isOpenedBlind;
 
-const sessionKey = ["edge-ctc session", run.calls_sha256];
+const sessionKey = ["edge-ctc session", run.run_id];
 const imagesOf = (cellId) => placeOf.get(cellId)?.dataset.images;
 const isRead = (place) => (readings?.of(cellOf(place).id)?.grade ?? null) !== null;
 /* The cells that are to be read, and all that can be: in blind mode nothing may tell which are the candidates. */
@@ -55,8 +57,8 @@ function makeCurrent(place, block = "center") {
 }
 
 function becomeReader(name) {
-  readings = new Readings(name);
-  otherReaders = Readings.readersKnown().filter((other) => other !== name).map((other) => new Readings(other));
+  readings = new Readings(name, imagesOf);
+  otherReaders = Readings.readersKnown().filter((other) => other !== name).map((other) => new Readings(other, imagesOf));
   keepSession();
   showAll();
 }
@@ -170,6 +172,7 @@ function undo() {
 /* "yes" or "no": whether the reader knows what the machine said; "" where the question was left. */
 async function hasSeen() {
   if (readings.about.hasSeen) return "yes";
+  if (isUnseen) return "no";
   const answer = await ask(element("seen-dialog"));
   if (answer === "yes") readings.sawVerdicts();
   return answer;
@@ -208,6 +211,7 @@ async function leaveBlind() {
 
 function showVerdicts() {
   blind = null;
+  isUnseen = false;
   showOrder(null);
   showBlindNote("");
 }
@@ -236,7 +240,7 @@ async function open(file) {
 }
 
 function takeIn({ reader, readings: read, sameCalls }) {
-  const taking = reader === readings?.reader ? readings : new Readings(reader);
+  const taking = reader === readings?.reader ? readings : new Readings(reader, imagesOf);
   const counts = taking.takeIn(read);
   becomeReader(readings?.reader ?? reader);
   const whose = reader === readings.reader ? "" : ` They are kept apart: you read as ${named(readings.reader)}.`;
@@ -290,9 +294,19 @@ function onClick(event) {
   if (place !== null && place !== current) makeCurrent(place, "nearest");
 }
 
+/* Nothing is shown before somebody has a name: by it the cells are shuffled, and a blind reading is somebody's. */
+async function openBlind() {
+  if (articles.length === 0) return showVerdicts();
+  element("bar").hidden = true;
+  while (!(await hasReader()));
+  element("bar").hidden = false;
+  hideVerdicts((await hasSeen()) === "no");
+  makeCurrent(nextUnread(blind.order, null) ?? blind.order[0]);
+}
+
 function restoreSession() {
   const session = store.read("sessionStorage", ...sessionKey);
-  if (session === null) return;
+  if (session === null) return isOpenedBlind ? openBlind() : undefined;
   becomeReader(session.reader);
   if (session.hidden) hideVerdicts(session.counts);
 }

@@ -1,7 +1,8 @@
 "use strict";
 /* One reader's readings of this run, kept in the browser at once; every step can be taken back.
 
-   They are kept twice, since a busy Chromium was seen to empty the localStorage of a local file on a reload: there, for
+   They belong to the run and to the images that were read, not to its calls: a run that is called again, since a file
+   came late, loses none of them. They are kept twice, since a busy Chromium was seen to empty the localStorage of a local file on a reload: there, for
    every tab and for tomorrow, and in the sessionStorage of this tab. */
 
 const AREAS = ["localStorage", "sessionStorage"];
@@ -9,12 +10,18 @@ const AREAS = ["localStorage", "sessionStorage"];
 const moment = () => new Date().toISOString().slice(0, 19) + "Z";
 
 class Readings {
-  constructor(reader) {
+  /* `imagesOf`: the images_sha256 of a cell of this page; what was read on others, or of another run that bears the
+     same name, is left where it is. */
+  constructor(reader, imagesOf) {
     this.reader = reader;
-    this.key = ["edge-ctc reading", run.calls_sha256, reader];
+    this.key = ["edge-ctc reading", run.run_id, reader];
     this.stepsKey = ["edge-ctc steps", run.calls_sha256, reader];
-    this.aboutKey = ["edge-ctc reader", run.calls_sha256, reader];
-    const keptIn = (area) => store.keys(area, ...this.key).map((key) => [key.at(-1), store.read(area, ...key)]);
+    this.aboutKey = ["edge-ctc reader", run.run_id, reader];
+    const keptIn = (area) =>
+      store
+        .keys(area, ...this.key)
+        .filter((key) => imagesOf(key.at(-2)) === key.at(-1))
+        .map((key) => [key.at(-2), store.read(area, ...key)]);
     this.byCell = new Map(keptIn("localStorage"));
     const [everywhere, here] = AREAS.map((area) => store.read(area, ...this.aboutKey));
     /* hasSeen: this reader knows what the machine said of this run. unsaved: changed since the last file. */
@@ -25,7 +32,7 @@ class Readings {
   }
 
   static readersKnown() {
-    return store.keys("localStorage", "edge-ctc reader", run.calls_sha256).map((key) => key.at(-1));
+    return store.keys("localStorage", "edge-ctc reader", run.run_id).map((key) => key.at(-1));
   }
 
   /* What is said of the cell; null where nothing is, or nothing any more. */
@@ -75,7 +82,7 @@ class Readings {
 
   keep(cellId, reading) {
     this.byCell.set(cellId, reading);
-    for (const area of AREAS) store.write(area, reading, ...this.key, cellId);
+    for (const area of AREAS) store.write(area, reading, ...this.key, cellId, reading.images_sha256);
   }
 
   keepAbout(unsaved) {
