@@ -107,11 +107,12 @@ def believed_in_run(doubts: Sequence[Sequence[str]]) -> frozenset[str]:
 
 
 def doubted(decision: Decision, doubts: Sequence[str], believed: Collection[str]) -> Decision:
-    """LEUKOCYTE becomes REVIEW where there is a doubt; nothing ever becomes CTC, and a CTC stays one."""
+    """LEUKOCYTE becomes REVIEW where there is a doubt; nothing ever becomes CTC, and a CTC in doubt stays one."""
     reasons = [doubt for doubt in doubts if doubt in believed]
-    if decision.verdict is not Verdict.LEUKOCYTE or not reasons:
+    if not reasons:
         return decision
-    return Decision(Verdict.REVIEW, decision.p_ctc, f"{decision.reason}, but {' and '.join(reasons)}")
+    verdict = Verdict.REVIEW if decision.verdict is Verdict.LEUKOCYTE else decision.verdict
+    return Decision(verdict, decision.p_ctc, f"{decision.reason}, but {' and '.join(reasons)}")
 
 
 def _why_review(cuts: Cuts) -> str:

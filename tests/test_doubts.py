@@ -47,10 +47,9 @@ def test_a_leukocyte_in_doubt_goes_to_review_with_the_reason() -> None:
 def test_a_doubt_never_makes_a_ctc_and_never_hides_one(verdict: Verdict, doubts: list[str]) -> None:
     before = Decision(verdict, None, "why")
     after = doubted(before, doubts, frozenset(doubts))
-    if verdict is Verdict.LEUKOCYTE:
-        assert after.verdict is (Verdict.REVIEW if doubts else Verdict.LEUKOCYTE)
-    else:
-        assert after == before
+    kept = not doubts or verdict is not Verdict.LEUKOCYTE
+    assert after.verdict is (verdict if kept else Verdict.REVIEW)
+    assert after.reason == (f"why, but {' and '.join(doubts)}" if doubts else "why")
 
 
 @pytest.mark.parametrize("cells", [1, 2, 19])

@@ -31,6 +31,8 @@ def test_kappa_is_that_of_scikit_learn_and_lies_in_its_interval(a: int, b: int, 
     assert found.value == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
     if b + c == 0:
         assert (found.value, found.low, found.high) == (1.0, None, None)
+    elif min(len({*first}), len({*second})) == 1:
+        assert (found.value, found.low, found.high) == (0.0, None, None)
     else:
         assert found.low is not None
         assert found.high is not None
@@ -156,7 +158,10 @@ def test_one_class_alone_and_no_reader_are_said(tmp_path: Path, edge_ctc: EdgeCt
     read_by(place, "A", {"1": 4, "2": 4})
     out = edge_ctc("review", "agreement", tmp_path / "run 1").out
     assert "A and the machine: 2 cells, 100.0 % agree, kappa not defined: both say the same of every cell" in out
-    read_by(place, "B", {"5": 1})
+    read_by(place, "A", {"5": 4, "6": 4})
+    out = edge_ctc("review", "agreement", tmp_path / "run 1").out
+    assert "kappa 0.00, no interval: one of them says the same of every cell" in out
+    read_by(place, "B", {"3": 1})
     assert "A and B: no cell that both graded" in edge_ctc("review", "agreement", tmp_path / "run 1").out
     assert "nan" not in out
 

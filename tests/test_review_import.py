@@ -60,6 +60,7 @@ def test_a_reading_stands_in_the_csv_with_reader_time_and_what_the_machine_said(
         "marks": "cluster|doubt",
         "blind": "false",
         "read_at_utc": "2026-11-23T20:00:00.000000Z",
+        "page_calls_sha256": manifest["calls"]["sha256"],
         "calls_sha256": manifest["calls"]["sha256"],
         "checkpoint_sha256": "c" * 64,
         "verdict": "CTC",
@@ -67,7 +68,7 @@ def test_a_reading_stands_in_the_csv_with_reader_time_and_what_the_machine_said(
     }
     assert {name: first[name] for name in shown} == shown
     assert (second["grade"], second["marks"], second["verdict"]) == ("", "", "REVIEW")
-    assert list(first)[9] == "imported_at_utc"
+    assert list(first)[9:11] == ["page_calls_sha256", "imported_at_utc"]
     assert first["imported_at_utc"] <= second["imported_at_utc"]
 
 
@@ -113,7 +114,8 @@ def test_a_run_that_was_called_again_of_the_same_images_takes_its_old_readings(
     tmp_path: Path, edge_ctc: EdgeCtc
 ) -> None:
     place = called(tmp_path)
-    path = saved(tmp_path, document(place, {"0001": 4}))
+    page = document(place, {"0001": 4})
+    path = saved(tmp_path, page)
     called(tmp_path, VERDICTS | {"0001": LEUKOCYTE})
     finished = edge_ctc("review", "import", path)
     assert finished.code == 0
@@ -121,6 +123,17 @@ def test_a_run_that_was_called_again_of_the_same_images_takes_its_old_readings(
     (row,) = rows_of(place)
     assert row["verdict"] == "LEUKOCYTE"
     assert row["calls_sha256"] == json.loads(place.manifest.read_bytes())["calls"]["sha256"]
+    assert row["page_calls_sha256"] == page["calls_sha256"] != row["calls_sha256"]
+
+
+def test_a_file_that_names_these_calls_and_another_checkpoint_was_changed(tmp_path: Path, edge_ctc: EdgeCtc) -> None:
+    place = called(tmp_path)
+    finished = edge_ctc(
+        "review", "import", saved(tmp_path, document(place, {"0001": 4}) | {"checkpoint_sha256": "0" * 64})
+    )
+    assert finished.code == 65
+    assert "names these calls and checkpoint 000000000000" in finished.err
+    assert not readings_path(place).exists()
 
 
 def test_a_cell_that_is_not_evaluable_can_be_read(tmp_path: Path) -> None:

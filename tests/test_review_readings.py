@@ -43,7 +43,9 @@ EARLY, LATE = "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000001Z"
 
 
 def reading(cell_id: str = "1", reader: str = "A", grade: int | None = 4, at: str = EARLY) -> Reading:
-    return Reading("run 1", cell_id, "a" * 64, reader, grade, (), True, at, at, "b" * 64, "c" * 64, Verdict.CTC, 1.5)
+    return Reading(
+        "run 1", cell_id, "a" * 64, reader, grade, (), True, at, "d" * 64, at, "b" * 64, "c" * 64, Verdict.CTC, 1.5
+    )
 
 
 @st.composite
@@ -59,6 +61,7 @@ def any_reading(draw: st.DrawFn) -> Reading:
         blind=draw(st.booleans()),
         read_at_utc=draw(times),
         imported_at_utc=draw(times),
+        page_calls_sha256=draw(sums),
         calls_sha256=draw(sums),
         checkpoint_sha256=draw(sums),
         verdict=draw(st.sampled_from(Verdict)),

@@ -67,7 +67,8 @@ def _kappa(table: Table) -> str:
     if kappa is None:
         return "kappa not defined: both say the same of every cell"
     if kappa.low is None or kappa.high is None:
-        return f"kappa {kappa.value:.2f}, no interval: they never disagree"
+        why = "they never disagree" if kappa.value else "one of them says the same of every cell"
+        return f"kappa {kappa.value:.2f}, no interval: {why}"
     return f"kappa {kappa.value:.2f} (95 % {kappa.low:.2f} to {kappa.high:.2f})"
 
 

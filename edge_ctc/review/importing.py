@@ -103,6 +103,12 @@ def _check(path: Path, review: ReviewFile, manifest: Manifest, by_id: Mapping[st
             f"{path}: is of run {display_name(review.run_id)}, expected {manifest.run_id}; nothing was imported: name "
             "the run that was read"
         )
+    same_calls = review.calls_sha256 == manifest.calls.sha256
+    if same_calls and review.checkpoint_sha256 != manifest.checkpoint.sha256:
+        raise DataError(
+            f"{path}: names these calls and checkpoint {review.checkpoint_sha256[:12]}, but "
+            f"{manifest.checkpoint.sha256[:12]} made them; nothing was imported: the file was changed, save it again"
+        )
     unknown = [one.cell_id for one in review.readings if one.cell_id not in by_id]
     other = [one.cell_id for one in review.readings if one.cell_id in by_id and not _is_same(one, by_id[one.cell_id])]
     for cells, fault in ((unknown, "not in the calls"), (other, "read on other images than were called")):
@@ -147,6 +153,7 @@ def _reading(review: ReviewFile, one: ReadingInFile, call: Call, manifest: Manif
         marks=one.marks,
         blind=one.blind,
         read_at_utc=one.read_at_utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        page_calls_sha256=review.calls_sha256,
         imported_at_utc=utc_now(),
         calls_sha256=manifest.calls.sha256,
         checkpoint_sha256=manifest.checkpoint.sha256,

@@ -14,7 +14,8 @@ class Kappa:
 
     Attributes:
         value: -1..1.
-        low: of the 95 % interval, not below -1; None where they never disagree: the formula then has no width.
+        low: of the 95 % interval, not below -1; None where they never disagree, or one gave one class alone: the
+            formula then has no width.
         high: of the same, not above 1.
     """
 
@@ -45,6 +46,9 @@ def cohens_kappa(counts: Sequence[Sequence[int]]) -> Kappa | None:
     kappa = (sum(counts[place][place] for place in places) / total - expected) / (1 - expected)
     if sum(counts[place][place] for place in places) == total:
         return Kappa(1.0, None, None)
+    # One of them gave one class alone: kappa is 0 whatever the other said, and its standard error, too.
+    if total in (*rows, *columns):
+        return Kappa(0.0, None, None)
     shares = [[count / total for count in row] for row in counts]
     error = _standard_error(shares, kappa, expected, total)
     return Kappa(kappa, max(-1.0, kappa - _NORMAL_95 * error), min(1.0, kappa + _NORMAL_95 * error))

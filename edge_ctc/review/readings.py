@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 MAX_BYTES = 1 << 28
 COLUMNS = (
     *("schema_version", "run_id", "cell_id", "images_sha256", "reader", "grade", "marks", "blind", "read_at_utc"),
-    *("imported_at_utc", "calls_sha256", "checkpoint_sha256", "verdict", "score"),
+    *("page_calls_sha256", "imported_at_utc", "calls_sha256", "checkpoint_sha256", "verdict", "score"),
 )
 
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -42,6 +42,7 @@ class Reading:
         marks: of `MARKS`, in that order.
         blind: verdict, probability and order were hidden.
         read_at_utc: ISO 8601 with microseconds and Z, so that the later time is the greater text.
+        page_calls_sha256: of the calls that the page showed from which the reading was saved.
         imported_at_utc: in the same form.
         calls_sha256: of the calls that stood there at the import.
         checkpoint_sha256: of the model that made them.
@@ -57,6 +58,7 @@ class Reading:
     marks: tuple[Mark, ...]
     blind: bool
     read_at_utc: str
+    page_calls_sha256: str
     imported_at_utc: str
     calls_sha256: str
     checkpoint_sha256: str
@@ -94,6 +96,7 @@ def _row(reading: Reading) -> list[str | int | float | None]:
         "|".join(reading.marks),
         "true" if reading.blind else "false",
         reading.read_at_utc,
+        reading.page_calls_sha256,
         reading.imported_at_utc,
         reading.calls_sha256,
         reading.checkpoint_sha256,
@@ -164,6 +167,7 @@ def _reading(row: Sequence[str]) -> Reading:
         marks=tuple(_MARKS[mark] for mark in cell["marks"].split("|")) if cell["marks"] else (),
         blind=_BOOLS[cell["blind"]],
         read_at_utc=_matching(_TIME, cell["read_at_utc"]),
+        page_calls_sha256=_matching(_SHA256, cell["page_calls_sha256"]),
         imported_at_utc=_matching(_TIME, cell["imported_at_utc"]),
         calls_sha256=_matching(_SHA256, cell["calls_sha256"]),
         checkpoint_sha256=_matching(_SHA256, cell["checkpoint_sha256"]),
