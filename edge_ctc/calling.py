@@ -18,7 +18,6 @@ from edge_ctc.results.calls import ranked
 from edge_ctc.results.commit import Former, commit, try_room, utc_now
 from edge_ctc.results.manifest import InputFile, Manifest
 from edge_ctc.rows import Course, RowMaker, decided_in_run, manifest_of, present_files, reusable
-from edge_ctc.trust import Trust
 
 
 class Reporter(Protocol):
@@ -38,9 +37,6 @@ class Reporter(Protocol):
 
     def drawing(self, cells: int) -> None:
         """The calls stand; the gallery of so many cells is drawn."""
-
-    def judged(self, trust: Trust) -> None:
-        """The gallery is drawn, and says so much of the run."""
 
     def advanced(self, cells: int) -> None:
         """So many cells more are done."""

@@ -28,6 +28,7 @@ from edge_ctc.plan import (
 )
 from edge_ctc.results.commit import Former, ResultPlace, read_committed, read_mended
 from edge_ctc.results.manifest import Manifest
+from edge_ctc.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,14 @@ class Outcome:
         manifest: as committed.
         state: "called", or "unchanged" where nothing was owed and no file was touched.
         vanished: files of the committed calls that are no longer there.
+        trust: in the run, as its gallery says that was drawn now; None: it stood there already.
     """
 
     place: ResultPlace
     manifest: Manifest
     state: Literal["called", "unchanged"]
     vanished: int
+    trust: Trust | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Step:
         undecoded: names of files of cells that no image came of.
         doubtful: names of all files of cells that were read and got no row: they may change behind what is remembered.
         unreadable: why the first of the cells could not be read that disk or share would not give; None: none was.
+        trust: in the run, as its gallery says; None: none was drawn now.
     """
 
     manifest: Manifest | None
@@ -68,6 +72,7 @@ class Step:
     undecoded: frozenset[str] = frozenset()
     doubtful: frozenset[str] = frozenset()
     unreadable: RunUnreadableError | None = None
+    trust: Trust | None = None
 
 
 def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Outcome:
@@ -84,16 +89,16 @@ def classify_run(request: Request, models: OpenModels, reporter: Reporter) -> Ou
     with durable.sole_writer(plan.place.folder):
         found = _former(plan, reporter)
         if found.manifest is not None and is_current(plan, found.manifest):
-            _draw_what_is_owed(plan, found.manifest, {}, reporter)
-            return Outcome(plan.place, found.manifest, "unchanged", vanished(plan, found.manifest))
+            trust = _draw_what_is_owed(plan, found.manifest, {}, reporter)
+            return Outcome(plan.place, found.manifest, "unchanged", vanished(plan, found.manifest), trust)
         _tell_if_another_called(plan, found.manifest, reporter)
         calling = Calling(plan, read_run_table(plan.run, plan.profile.profile), found)
         calling.read_again(reporter)
         keeper = _keeper(plan)
         calling.compute(calling.cells, _cell_reader(plan, keeper), models, reporter)
         manifest = calling.commit(is_over=True)
-        _draw_what_is_owed(plan, manifest, keeper.kept, reporter)
-        return Outcome(plan.place, manifest, "called", vanished(plan, manifest))
+        trust = _draw_what_is_owed(plan, manifest, keeper.kept, reporter)
+        return Outcome(plan.place, manifest, "called", vanished(plan, manifest), trust)
 
 
 def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Reporter) -> Step:
@@ -111,8 +116,8 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     former = found.manifest
     if former is not None and is_unchanged(plan, former):
         reporter.planned(plan)
-        _draw_what_is_owed(plan, former, {}, reporter)
-        return Step(former, "unchanged", is_done=True, pending=0)
+        trust = _draw_what_is_owed(plan, former, {}, reporter)
+        return Step(former, "unchanged", is_done=True, pending=0, trust=trust)
     if former is not None:
         _refuse_to_lose_rows(plan, former, seen)
     table = _table_as_seen(plan, seen)
@@ -146,8 +151,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
     undecoded = seen.undecoded if is_over else seen.undecoded | calling.take_back(calling.problems)
     is_called = calling.has_news or not calling.pending
     manifest = calling.commit(is_over=is_over) if is_called else former
-    if manifest is not None:
-        _draw_what_is_owed(plan, manifest, keeper.kept, reporter)
+    trust = None if manifest is None else _draw_what_is_owed(plan, manifest, keeper.kept, reporter)
     return Step(
         manifest,
         "called" if is_called else "unchanged",
@@ -156,6 +160,7 @@ def classify_seen(request: Request, seen: Seen, models: OpenModels, reporter: Re
         undecoded=undecoded,
         doubtful=undecoded | unread | (untried & seen.doubtful),
         unreadable=next(iter(failed), None),
+        trust=trust,
     )
 
 
@@ -189,14 +194,16 @@ def _has_gallery(plan: Plan, manifest: Manifest) -> bool:
     return manifest.gallery is None or is_of_another_profile or shows(plan.place, manifest)
 
 
-def _draw_what_is_owed(plan: Plan, manifest: Manifest, miniatures: Mapping[str, Miniature], reporter: Reporter) -> None:
-    """The calls stand, whatever becomes of their gallery."""
+def _draw_what_is_owed(
+    plan: Plan, manifest: Manifest, miniatures: Mapping[str, Miniature], reporter: Reporter
+) -> Trust | None:
+    """The calls stand, whatever becomes of their gallery; None: nothing is owed."""
     if _has_gallery(plan, manifest):
-        return
+        return None
     reporter.drawing(manifest.cells.called)
     called = CalledRun.of(plan.run, plan.profile.profile, manifest.checkpoint.input)
     try:
-        reporter.judged(write_gallery(called, plan.place, miniatures, reporter.advanced))
+        return write_gallery(called, plan.place, miniatures, reporter.advanced)
     except ResultsError as error:
         raise ResultsError(f"{error}; the calls of this run stand") from error
 

@@ -11,7 +11,11 @@ from edge_ctc.appearance import Fingerprint, Quantiles
 from edge_ctc.nuclei import nuclear_channel
 
 _WIDER = 1.1
-"""By what factor sharpness and size may leave the training cells' 1 and 99 %."""
+"""By what factor sharpness, size and saturation may leave the training cells' 1 and 99 %."""
+
+_SATURATED_SHARE = 0.01
+"""Share of a channel's pixels at full scale from which its intensity is no longer a measurement [assumed], where the
+training's cells were not saturated more often."""
 
 _DIMMER = 2.0
 """By what factor the nuclear stain may be dimmer than in the dimmest hundredth of the training's CTCs: each has a
@@ -49,6 +53,7 @@ class FlagCuts:
     """The cuts that a fingerprint gives, made once per run.
 
     Attributes:
+        saturated: share of pixels at full scale, of each channel.
         sharpness: of each channel.
         diameter_px: (low, high).
         nothing_px: an area of a smaller diameter is no cell's.
@@ -59,6 +64,7 @@ class FlagCuts:
         nuclear_px: diameter of the smallest cell that it is meant for.
     """
 
+    saturated: tuple[float, ...]
     sharpness: tuple[SharpnessCuts, ...]
     diameter_px: tuple[float, float]
     nothing_px: float
@@ -84,6 +90,7 @@ class FlagCuts:
         middle_px = fingerprint.leukocyte.diameter_px[3]
         nuclear = nuclear_channel(markers)
         return cls(
+            saturated=tuple(_saturated(fingerprint, name) for name in markers),
             sharpness=tuple(_sharpness(fingerprint, name) for name in markers),
             diameter_px=(low_px / _WIDER, high_px * _WIDER),
             nothing_px=low_px / 2,
@@ -93,6 +100,16 @@ class FlagCuts:
             nuclear_light=0.0 if nuclear is None else fingerprint.ctc.channels[nuclear].brightness[0] / _DIMMER,
             nuclear_px=_lowest_seen(fingerprint.ctc.diameter_px) or middle_px,
         )
+
+
+def saturated_without_fingerprint(channels: int) -> tuple[float, ...]:
+    """`FlagCuts.saturated` where nothing is known of the training's cells."""
+    return (_SATURATED_SHARE,) * channels
+
+
+def _saturated(fingerprint: Fingerprint, channel: str) -> float:
+    most = max(one.channels[channel].saturated[-1] for one in (fingerprint.leukocyte, fingerprint.ctc))
+    return max(_SATURATED_SHARE, most * _WIDER)
 
 
 def _sharpness(fingerprint: Fingerprint, channel: str) -> SharpnessCuts:

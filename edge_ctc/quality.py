@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ctc.appearance import Appearances, Look
-from edge_ctc.flag_cuts import FlagCuts
+from edge_ctc.flag_cuts import FlagCuts, saturated_without_fingerprint
 from edge_ctc.nuclei import separation_px
 
 EMPTY = "empty"
@@ -27,9 +27,6 @@ MEASURED = (EMPTY, SATURATED, BLUR, EDGE, SEVERAL_NUCLEI, LOW_SIGNAL, SIZE_OUTLI
 PIXEL_SIZE_UNCHECKED = "pixel_size_unchecked"
 DISPLAY_STRETCHED = "display_stretched"
 NOT_IN_TABLE = "not_in_table"
-
-SATURATED_SHARE = 0.01
-"""Share of a channel's pixels at full scale from which its intensity is no longer a measurement [assumed]."""
 
 _BORDER_SHARE = 16
 """A cell that takes more than a sixteenth of one side of the image is cut off there; single hot pixels are not."""
@@ -65,7 +62,8 @@ def flags_of(counts: NDArray[Any], look: Look, channels: Sequence[str], cuts: Fl
         channels: their names.
         cuts: None: the checkpoint has no fingerprint, and only `empty` and `saturated` can be told.
     """
-    flags = [*_of_pixels(counts, look.appearances, channels)]
+    saturated = saturated_without_fingerprint(len(channels)) if cuts is None else cuts.saturated
+    flags = [*_of_pixels(counts, look.appearances, channels, saturated)]
     if cuts is not None:
         flags += [*_blurred(look.appearances, channels, cuts), *_cut_off(look.area)]
         flags += _of_nuclei(counts, look.appearances, channels, cuts)
@@ -73,15 +71,18 @@ def flags_of(counts: NDArray[Any], look: Look, channels: Sequence[str], cuts: Fl
     return tuple(flags)
 
 
-def _of_pixels(counts: NDArray[Any], looks: Appearances, channels: Sequence[str]) -> Iterator[Flag]:
+def _of_pixels(
+    counts: NDArray[Any], looks: Appearances, channels: Sequence[str], saturated: Sequence[float]
+) -> Iterator[Flag]:
     flat = np.flatnonzero(counts.min(axis=(-2, -1)) == counts.max(axis=(-2, -1)))
     if flat.size:
         channel, count = channels[flat[0]], float(counts[flat[0], 0, 0])
         yield Flag(EMPTY, channel, count, None, None, f"{EMPTY}: {channel} shows the single count {count:.0f}")
-    channel = channels[worst := int(looks.saturated[0].argmax())]
-    if (share := float(looks.saturated[0, worst])) > SATURATED_SHARE:
-        said = f"{SATURATED}: {channel} {share:.1%} of pixels at full scale, at most {SATURATED_SHARE:.0%} expected"
-        yield Flag(SATURATED, channel, share, None, SATURATED_SHARE, said)
+    worst = int((looks.saturated[0] / saturated).argmax())
+    channel, share, most = channels[worst], float(looks.saturated[0, worst]), saturated[worst]
+    if share > most:
+        said = f"{SATURATED}: {channel} {share:.1%} of pixels at full scale, at most {most:.1%} expected"
+        yield Flag(SATURATED, channel, share, None, most, said)
 
 
 def _blurred(looks: Appearances, channels: Sequence[str], cuts: FlagCuts) -> Iterator[Flag]:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ctc.appearance import Appearances
-from edge_ctc.quality import SATURATED_SHARE
 from edge_ctc.run_spread import RUN_MEASURES
 
 DIAMETER = "diameter_px"
@@ -70,12 +69,6 @@ def stains_figure(figures: Sequence[RunFigure], channels: Collection[str]) -> Ru
     value = math.exp(sum(math.log(figure.value) for figure in of_stains) / len(of_stains))
     relative = math.hypot(*(figure.error / figure.value for figure in of_stains)) / len(of_stains)
     return RunFigure(STAINS, "", value, value * relative)
-
-
-def saturated_shares(looks: Appearances) -> NDArray[np.float64]:
-    """Share 0..1 of the cells that are saturated in each channel."""
-    shares: NDArray[np.float64] = (looks.saturated > SATURATED_SHARE).mean(axis=0)
-    return shares
 
 
 def noise_counts(ratio: float, background: float) -> float:

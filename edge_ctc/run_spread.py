@@ -12,7 +12,6 @@ RUN_MEASURES = ("background", "noise", "brightness", "sharpness")
 """Of each channel of a run, as the fields of `ChannelSpread`."""
 
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Spread(StrictModel):
@@ -51,14 +50,12 @@ class ChannelSpread(StrictModel):
         noise: squared, over the background: counts; gain and read noise, whatever the light.
         brightness: counts.
         sharpness: no unit.
-        saturated: share of saturated cells in the run that had most.
     """
 
     background: Spread | None
     noise: Spread | None
     brightness: Spread | None
     sharpness: Spread | None
-    saturated: Share
 
 
 class RunSpread(StrictModel):

@@ -17,7 +17,6 @@ from edge_ctc.run_figures import (
     RunFigure,
     noise_counts,
     run_figures,
-    saturated_shares,
     stains_figure,
 )
 from edge_ctc.run_spread import RunSpread, Spread
@@ -28,7 +27,7 @@ Light = Literal["green", "amber", "red", "not judged"]
 LEAST_CELLS = 20
 """Evaluable cells from which a run is judged: below, the middle of a run says little [assumed]."""
 
-_CUTS = {"not evaluable": (0.05, 0.20), "out of distribution": (0.10, 0.20), "saturated": (0.05, 0.20)}
+_CUTS = {"not evaluable": (0.05, 0.20), "out of distribution": (0.10, 0.20)}
 """Share of cells above which a run is amber, and red. Red out of distribution is given, the others are [assumed]."""
 
 _DOUBTFUL = (0.10, 0.20)
@@ -50,8 +49,8 @@ class Reason(StrictModel):
 
     Attributes:
         light: what it alone would make of the run.
-        measure: "background", "noise", "brightness", "sharpness", "saturated", "diameter_px", "stains",
-            "out of distribution", "not evaluable", "cells", "training", or the name of a flag.
+        measure: "background", "noise", "brightness", "sharpness", "diameter_px", "stains", "out of distribution",
+            "not evaluable", "cells", "training", or the name of a flag.
         channel: "" where it is about no channel.
         found: the run's figure; None where there is none.
         low: below it the run is no longer green; None: nothing is too low.
@@ -121,27 +120,26 @@ _GRAVEST: Sequence[Light] = ("red", "not judged", "amber", "green")
 
 def _of_shares(run: RunLooks) -> Iterator[Reason]:
     if cells := run.evaluable + run.not_evaluable:
-        yield from _over(run.not_evaluable / cells, "not evaluable", "", 0.0)
+        yield from _over(run.not_evaluable / cells, "not evaluable")
     if run.evaluable and run.out_of_distribution is not None:
-        yield from _over(run.out_of_distribution / run.evaluable, "out of distribution", "", 0.0)
+        yield from _over(run.out_of_distribution / run.evaluable, "out of distribution")
     if run.evaluable >= LEAST_CELLS:
         for flag, count in run.doubtful.items():
-            yield from _over(count / run.evaluable, flag, "", 0.0)
+            yield from _over(count / run.evaluable, flag)
 
 
-def _over(found: float, measure: str, channel: str, usual: float) -> Iterator[Reason]:
-    """A reason if a share of cells lies by more than the cuts above the share that is `usual`."""
-    amber, red = (usual + cut for cut in _CUTS.get(measure, _DOUBTFUL))
+def _over(found: float, measure: str) -> Iterator[Reason]:
+    """A reason if a share of cells lies above the cuts of the measure."""
+    amber, red = _CUTS.get(measure, _DOUBTFUL)
     if found > amber:
-        named = f"{channel} {measure}" if channel else measure
         yield Reason(
             light="red" if found > red else "amber",
             measure=measure,
-            channel=channel,
+            channel="",
             found=found,
             low=None,
             high=amber,
-            sentence=f"{named}: {found:.0%} of the cells, at most {amber:.0%} expected",
+            sentence=f"{measure}: {found:.0%} of the cells, at most {amber:.0%} expected",
         )
 
 
@@ -173,8 +171,6 @@ def _beside_training(looks: Appearances, channels: Sequence[str], spread: RunSpr
         known = _known(figure, spread)
         if known is not None:
             yield from _beyond(figure, known, fewer * figure.error, spread, backgrounds.get(figure.channel, 0.0))
-    for channel, share in zip(channels, saturated_shares(looks), strict=True):
-        yield from _over(float(share), "saturated", channel, spread.channels[channel].saturated)
 
 
 def _known(figure: RunFigure, spread: RunSpread) -> Spread | None:

@@ -56,7 +56,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
 
 
 def test_a_called_run_is_one_line(lines: Lines) -> None:
-    Journal().called(SUMMARY)
+    Journal().called(SUMMARY, "green")
     (line,) = lines()
     assert line.pop("at").endswith("+00:00")
     assert line == {
@@ -69,6 +69,7 @@ def test_a_called_run_is_one_line(lines: Lines) -> None:
         "verdicts": SUMMARY.verdicts,
         "flags": SUMMARY.flags,
         "seconds": 3.142,
+        "trust": "green",
     }
 
 

@@ -1,6 +1,7 @@
 """Flags by the training cells' cuts, on simulated cells of instruments that gave no cut. Figures: docs/results.md."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,7 +100,16 @@ def test_clipped_pixels_are_saturated_in_their_channel(channel: int, single: Cou
     for cell in clipped(single[:10], channel, 0.03):
         (flag,) = [one for one in flags(cell, cuts) if one.name == SATURATED]
         assert flag.channel == CHANNELS[channel]
-        assert flag.sentence.endswith("of pixels at full scale, at most 1% expected")
+        assert flag.sentence.endswith(f"of pixels at full scale, at most {cuts.saturated[channel]:.1%} expected")
+
+
+def test_saturation_that_the_training_had_too_is_no_flag(training: list[SimulatedCell], cuts: FlagCuts) -> None:
+    assert min(cuts.saturated) == 0.01
+    bright = [replace(one, images=clipped(one.images[None], NUCLEAR, 0.05)[0]) for one in training]
+    of_these = FlagCuts.of(learned(bright), MARKERS)
+    assert 0.05 < of_these.saturated[NUCLEAR] < 0.08
+    assert SATURATED not in [one.name for one in flags(bright[0].images, of_these)]
+    assert SATURATED in [one.name for one in flags(bright[0].images, cuts)]
 
 
 def test_two_cells_have_several_nuclei_and_one_cell_has_not(
@@ -164,6 +174,7 @@ def test_any_images_get_each_flag_at_most_once_in_order_and_with_a_sentence(
     counts = np.random.default_rng(seed).integers(0, top + 1, (channels, *side)).astype(np.uint16)
     names = CHANNELS[:channels]
     of_these = FlagCuts(
+        cuts.saturated[:channels],
         cuts.sharpness[:channels],
         cuts.diameter_px,
         cuts.nothing_px,

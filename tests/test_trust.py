@@ -122,11 +122,13 @@ def test_a_run_of_which_nothing_can_be_evaluated_is_red_and_an_empty_one_not_jud
     assert trust_in(run_of(None), spread).light == "not judged"
 
 
-def test_saturated_cells_beyond_the_trainings_are_counted(spread: RunSpread) -> None:
-    clipped = looks(200)
-    clipped.saturated[:50] = 0.02
-    found = trust_in(run_of(clipped), spread)
-    assert (found.light, found.reasons[0].sentence) == ("red", "PE saturated: 25% of the cells, at most 5% expected")
+@pytest.mark.parametrize(("flagged", "light"), [(20, "green"), (21, "amber"), (40, "amber"), (41, "red")])
+def test_a_flag_of_many_cells_speaks_against_the_run(flagged: int, light: str, spread: RunSpread) -> None:
+    run = replace(run_of(looks(200)), doubtful={"saturated": flagged, "blur": 0})
+    found = trust_in(run, spread)
+    assert found.light == light
+    told = f"saturated: {flagged / 200:.0%} of the cells, at most 10% expected"
+    assert [one.sentence for one in found.reasons] == ([] if light == "green" else [told])
 
 
 @given(
@@ -174,6 +176,36 @@ def test_few_runs_and_many_runs_of_few_patients_give_wide_bands() -> None:
     assert many.amber_sds < many.red_sds
 
 
+def patients_whose_backgrounds(draw: Any, runs: int, seed: int) -> list[Appearances]:
+    """One run of 40 cells each; `draw` gives the natural logarithm of a factor from a generator."""
+    rng = np.random.default_rng(seed)
+    return [looks(40, 1000 * seed + run, background=220 * np.exp(0.1 * draw(rng))) for run in range(runs)]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda rng: rng.standard_t(2.5), lambda rng: rng.exponential() ** 1.5, lambda rng: rng.normal()],
+    ids=["heavy tails", "one heavy tail", "normal"],
+)
+def test_the_bands_hold_for_tails_that_a_normal_distribution_does_not_have(draw: Any) -> None:
+    lights = []
+    for seed in range(8):
+        runs = patients_whose_backgrounds(draw, 90, seed)
+        known = run_spread(joined(runs[:60]), labels(60, 40, 60), ONE)
+        lights += [trust_in(run_of(run), known).light for run in runs[60:]]
+    assert np.mean([light != "green" for light in lights]) <= 0.05
+
+
+def test_a_patient_who_is_far_off_widens_the_bands_for_the_next_one() -> None:
+    usual = [looks(100, run, background=220 * (1 + 0.01 * run)) for run in range(12)]
+    odd = [*usual, looks(100, 99, background=700)]
+    without, with_it = (run_spread(joined(runs), labels(len(runs), 100, len(runs)), ONE) for runs in (usual, odd))
+    assert without is not None
+    assert with_it is not None
+    assert with_it.amber_sds > 3 * without.amber_sds
+    assert with_it.red_sds >= with_it.amber_sds
+
+
 def test_ctcs_and_runs_with_few_leukocytes_do_not_enter_the_spread() -> None:
     parts = [looks(100, run, background=220) for run in range(6)]
     known = run_spread(joined(parts), labels(6, 100, 6), ONE)
@@ -199,7 +231,7 @@ def test_a_fingerprint_whose_red_begins_before_amber_is_refused(spread: RunSprea
 
 
 def test_a_channel_that_showed_nothing_in_training_is_not_judged(spread: RunSpread) -> None:
-    dark = ChannelSpread(background=None, noise=None, brightness=None, sharpness=None, saturated=0.0)
+    dark = ChannelSpread(background=None, noise=None, brightness=None, sharpness=None)
     assert (
         trust_in(run_of(looks(background=9000)), spread.model_copy(update={"channels": {"PE": dark}})).light == "green"
     )

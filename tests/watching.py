@@ -13,6 +13,7 @@ from edge_ctc.daemon.watcher import Watcher
 from edge_ctc.engine.seam import Engine
 from edge_ctc.exports.profile import LoadedProfile, load_profile
 from edge_ctc.models import OpenModels
+from edge_ctc.trust import Light
 
 SETTLE_S = 0.3
 QUIET_S = 1.5
@@ -27,7 +28,7 @@ class Heard:
     def started(self, engine: str, export_dir: str) -> None:
         self.lines.append(("started", engine, export_dir))
 
-    def called(self, summary: RunSummary) -> None:
+    def called(self, summary: RunSummary, trust: Light | None) -> None:  # noqa: ARG002 - the protocol gives it
         self.lines.append(("called", summary.run))
 
     def edited(self, run: str, kept: str) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 from edge_ctc.console.lines import say
 from edge_ctc.daemon.status import RunSummary
 from edge_ctc.exports.listing import display_name
+from edge_ctc.trust import Light
 
 Level = Literal["INFO", "WARNING", "ERROR"]
 Value = str | float | dict[str, int] | None
@@ -44,8 +45,8 @@ class Journal:
         """The engine answered; the export folder is watched."""
         self._say("INFO", "started", engine=engine, export_dir=export_dir)
 
-    def called(self, summary: RunSummary) -> None:
-        """The calls of a run are committed."""
+    def called(self, summary: RunSummary, trust: Light | None) -> None:
+        """The calls of a run are committed, and its gallery is drawn; `trust` None: it stood there already."""
         self._say(
             "INFO",
             "called",
@@ -56,6 +57,7 @@ class Journal:
             verdicts=summary.verdicts,
             flags=summary.flags,
             seconds=round(summary.seconds, 3),
+            trust=trust,
         )
 
     def edited(self, run: str, kept: str) -> None:

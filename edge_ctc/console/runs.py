@@ -65,13 +65,6 @@ class RunReporter(OneBar):
         """The gallery's own bar."""
         self._draw(f"{self._run_id}: gallery", cells)
 
-    def judged(self, trust: Trust) -> None:
-        """Said where it is not green, before the last lines."""
-        if trust.light != "green":
-            first = f": {trust.reasons[0].sentence}" if trust.reasons else ""
-            more = f"; and {len(trust.reasons) - 1} more, in the gallery" if len(trust.reasons) > 1 else ""
-            self._say(f"{self._run_id}: trust {trust.light.upper()}{first}{more}")
-
     def finished(self, outcome: Outcome) -> None:
         """The last line of a run."""
         self._bar.close()
@@ -83,6 +76,8 @@ class RunReporter(OneBar):
                 f"{manifest.run_id}: files that the calls rest on and that are gone since: {outcome.vanished}; "
                 "the calls stay as they were made"
             )
+        if outcome.trust is not None and outcome.trust.light != "green":
+            self._say(f"{manifest.run_id}: trust {_in_a_line(outcome.trust)}")
         counts = ", ".join(f"{count} {verdict}" for verdict, count in manifest.verdicts.items())
         self._say(f"{manifest.run_id}: {counts}")
         if manifest.table and manifest.table.problem:
@@ -103,6 +98,12 @@ class RunReporter(OneBar):
         """The run could not be called."""
         self._bar.close()
         say_error(str(error))
+
+
+def _in_a_line(trust: Trust) -> str:
+    first = f": {trust.reasons[0].sentence}" if trust.reasons else ""
+    more = f"; and {len(trust.reasons) - 1} more, in the gallery" if len(trust.reasons) > 1 else ""
+    return f"{trust.light.upper()}{first}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,5 +163,6 @@ def _called_as_json(outcome: Outcome) -> dict[str, Any]:
         "files": manifest.files.model_dump(),
         "cells": manifest.cells.model_dump(),
         "verdicts": manifest.verdicts,
+        "trust": None if outcome.trust is None else outcome.trust.model_dump(),
         "vanished_files": outcome.vanished,
     }

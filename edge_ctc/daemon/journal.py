@@ -3,13 +3,14 @@
 from typing import Protocol
 
 from edge_ctc.daemon.status import RunSummary
+from edge_ctc.trust import Light
 
 
 class RunJournal(Protocol):
     """What happened to one run, about one line each."""
 
-    def called(self, summary: RunSummary) -> None:
-        """The complete calls of a run are committed."""
+    def called(self, summary: RunSummary, trust: Light | None) -> None:
+        """The complete calls of a run are committed; `trust`, where its gallery was drawn now."""
 
     def edited(self, run: str, kept: str) -> None:
         """Somebody changed a run's calls after they were committed: `kept` is their copy, the run is called again."""

@@ -9,7 +9,6 @@ from edge_ctc.daemon.growing import Growing
 from edge_ctc.errors import RunError
 from edge_ctc.plan import Plan
 from edge_ctc.results.manifest import Manifest
-from edge_ctc.trust import Trust
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -50,9 +49,6 @@ class Progress:
     def drawing(self, cells: int) -> None:
         """Shown like the calling of as many cells."""
         self.started(cells, 0)
-
-    def judged(self, trust: Trust) -> None:
-        """The gallery says it."""
 
     def advanced(self, cells: int) -> None:
         """The one place where a run's work is left in the middle."""

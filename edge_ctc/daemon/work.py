@@ -142,7 +142,7 @@ class Work:
                 is_news = folder.remembered != step.manifest.finished_at_utc
                 self._remember(folder, step.manifest)
                 if is_news:
-                    self._journal.called(_summary(step.manifest))
+                    self._journal.called(_summary(step.manifest), None if step.trust is None else step.trust.light)
         if step.unreadable:
             self._wait(folder, "step", f"a file {reason_of(step.unreadable)}", time.monotonic() - began)
         else:

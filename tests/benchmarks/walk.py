@@ -28,7 +28,6 @@ from edge_ctc.pipeline import CellReader
 from edge_ctc.plan import Plan, Request, make_plan
 from edge_ctc.results.manifest import Manifest
 from edge_ctc.simulate import Layout, write_run
-from edge_ctc.trust import Trust
 from trainer.fit import Order, fit
 from trainer.progress import ConsoleReporter
 from trainer.recipe import Recipe
@@ -76,9 +75,6 @@ class Silent:
         """Nothing."""
 
     def drawing(self, cells: int) -> None:
-        """Nothing."""
-
-    def judged(self, trust: Trust) -> None:
         """Nothing."""
 
     def started(self, cells: int, reused: int) -> None:

@@ -1,21 +1,27 @@
 """How the runs of a data set differ in their leukocytes, for checkpoint.json: what another run is held against."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import optimize, stats
 
 from edge_ctc.appearance import Appearances
-from edge_ctc.run_figures import DIAMETER, STAINS, RunFigure, run_figures, saturated_shares, stains_figure
+from edge_ctc.run_figures import DIAMETER, STAINS, RunFigure, run_figures, stains_figure
 from edge_ctc.run_spread import RUN_MEASURES, ChannelSpread, RunSpread, Spread
 from trainer.cells.labels import Label
 
-AMBER, RED = 0.05, 0.01
-"""Of runs like the training's at most this share is not green, and red."""
+AMBER, RED = 0.025, 0.005
+"""The share of runs like the training's that may lie outside the bands. Besides, shares of cells that are flagged, out
+of distribution or not evaluable make a run amber or red, whatever the training's runs were: not green is one in twenty
+at most in all, and red one in fifty (docs/results.md)."""
 
-_OF_BANDS = 0.5
-"""Share of the above that the bands are drawn for: figures of runs have heavier tails than a normal distribution, and
-cuts that no band knows, as that of saturated cells, need their part."""
+_TAILS = 12.0
+"""Degrees of freedom of Student's t that is taken where runs enough would allow a lighter-tailed one: an instrument has
+bad days. Chosen on 300 simulated runs that are in no figure."""
 
 LEAST_RUNS = 5
 """With at least `_LEAST_CELLS` leukocytes each, of as many patients: fewer do not say how they differ [assumed]."""
@@ -35,16 +41,65 @@ _LEAST_SD = {
 _LOG_FROM = 0.1
 """A figure is averaged as a logarithm if the lowest run has at least this share of the mean: it is a factor then."""
 
+_HEAVIEST = 2.0
+"""Degrees of freedom of the heaviest tails that are believed: with fewer there is no variance."""
+
 _DIGITS = 5
+
+
+_Key = tuple[str, str]
+"""Measure and channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The figures of all runs on the scales of their spreads.
+
+    Attributes:
+        keys: of K figures.
+        scales: of each of them.
+        values: (R, K), natural logarithms where the scale is one.
+        least: (K,), the sds that rounding alone gives.
+    """
+
+    keys: tuple[_Key, ...]
+    scales: tuple[Literal["log", "linear"], ...]
+    values: NDArray[np.float64]
+    least: NDArray[np.float64]
+
+    def sds(self, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(K,) from run to run among `rows`."""
+        sds: NDArray[np.float64] = np.maximum(self.values[rows].std(axis=0, ddof=1), self.least)
+        return sds
+
+    def distances(self, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """How far each of `rows` lies from the mean of the others, in their sds; 0 where the others do not differ."""
+        sds = self.sds(~rows)
+        apart = np.abs(self.values[rows] - self.values[~rows].mean(axis=0))
+        found: NDArray[np.float64] = np.divide(apart, sds, out=np.zeros_like(apart), where=sds > 0)
+        return found
+
+    def spread(self, key: _Key) -> Spread | None:
+        """Of one figure over all runs; None if it was the same in all of them, or is not in the table."""
+        if key not in self.keys:
+            return None
+        place = self.keys.index(key)
+        sd = self.sds(np.ones(len(self.values), bool))[place]
+        middle = self.values[:, place].mean()
+        return Spread(scale=self.scales[place], middle=_rounded(middle), sd=_rounded(sd)) if sd else None
 
 
 def run_spread(looks: Appearances, labels: Sequence[Label], channels: Sequence[str]) -> RunSpread | None:
     """The spread of the runs' leukocytes; None where there are too few runs or patients.
 
-    A new run lies within t * sqrt(1 + 1/n) sds of the mean of n runs, t being Student's for n - 1 degrees of freedom
-    (the prediction interval of a normal distribution); the share that may lie outside is divided among all figures, as
-    Bonferroni does, so that it holds for the run as a whole. Runs of one patient are no more than one patient: n is the
-    smaller of both numbers. Instruments are not told apart: a training on few of them knows little of another one.
+    A new run lies within t * sqrt(1 + 1/n) sds of the mean of n runs, t being Student's for n - 1 degrees of freedom,
+    and no more than `_TAILS` (the prediction interval of a normal distribution, a little wider); the share that may lie
+    outside is divided among all figures, as Bonferroni does, so that it holds for the run as a whole. Besides, each
+    patient's runs are held against the others', and the bands are never narrower than the conformal quantile of the
+    worst figures that this gives (jackknife; Barber et al., Ann Statist 49:486, 2021): from 39 patients on, amber's
+    share holds in the mean for any distribution, if new runs come from it. Red is drawn with the tails that amber
+    showed. Runs of one patient are no more than one patient: n is that of the patients. Instruments are not told
+    apart: a training on few of them knows little of another one.
 
     Args:
         looks: of N labelled cells.
@@ -52,41 +107,29 @@ def run_spread(looks: Appearances, labels: Sequence[Label], channels: Sequence[s
         channels: by name.
     """
     places = _leukocytes_by_run(labels)
-    patients = {labels[place].patient for cells in places for place in cells}
-    count = min(len(places), len(patients))
+    patients = np.array([labels[cells[0]].patient for cells in places])
+    count = len(set(patients))
     if count < LEAST_RUNS:
         return None
-    runs = [looks.rows(cells) for cells in places]
-    by_run = [run_figures(run, channels) for run in runs]
-    spreads = {(of_one[0].measure, of_one[0].channel): _spread(of_one) for of_one in zip(*by_run, strict=True)}
-    diameter = spreads.pop((DIAMETER, ""))
+    table = _table([run_figures(looks.rows(cells), channels) for cells in places])
+    diameter = table.spread((DIAMETER, ""))
     if diameter is None:
         return None
-    figures = len(spreads) + 2
+    worst = [float(table.distances(patients == patient).max()) for patient in sorted(set(patients))]
+    amber_sds, red_sds = _bands(worst, count, len(channels) * len(RUN_MEASURES) + 2)
     return RunSpread(
         runs=len(places),
-        patients=len(patients),
+        patients=count,
         cells=int(np.median([len(cells) for cells in places])),
-        amber_sds=_sds(AMBER, count, figures),
-        red_sds=_sds(RED, count, figures),
+        amber_sds=_rounded(amber_sds),
+        red_sds=_rounded(red_sds),
         diameter_px=diameter,
-        stains=_of_stains(by_run, spreads),
+        stains=table.spread((STAINS, "")),
         channels={
-            channel: ChannelSpread(
-                **{measure: spreads[measure, channel] for measure in RUN_MEASURES}, saturated=_rounded(share)
-            )
-            for channel, share in zip(channels, np.max([saturated_shares(run) for run in runs], axis=0), strict=True)
+            channel: ChannelSpread(**{measure: table.spread((measure, channel)) for measure in RUN_MEASURES})
+            for channel in channels
         },
     )
-
-
-def _of_stains(
-    by_run: Sequence[Sequence[RunFigure]], spreads: Mapping[tuple[str, str], Spread | None]
-) -> Spread | None:
-    stained = [
-        channel for (measure, channel), one in spreads.items() if measure == "brightness" and one and one.scale == "log"
-    ]
-    return _spread([stains_figure(figures, stained) for figures in by_run]) if len(stained) > 1 else None
 
 
 def _leukocytes_by_run(labels: Sequence[Label]) -> list[list[int]]:
@@ -97,21 +140,39 @@ def _leukocytes_by_run(labels: Sequence[Label]) -> list[list[int]]:
     return [cells for cells in by_run.values() if len(cells) >= _LEAST_CELLS]
 
 
-def _spread(figures: Sequence[RunFigure]) -> Spread | None:
-    """Of one figure over all runs; None if it was 0 in all of them."""
-    values = np.array([figure.value for figure in figures])
-    least, mean = _LEAST_SD[figures[0].measure], float(values.mean())
-    if values.min() >= _LOG_FROM * mean > 0:
-        logs = np.log(values)
-        sd = max(float(logs.std(ddof=1)), least / mean)
-        return Spread(scale="log", middle=_rounded(logs.mean()), sd=_rounded(sd)) if sd else None
-    sd = max(float(values.std(ddof=1)), least)
-    return Spread(scale="linear", middle=_rounded(mean), sd=_rounded(sd)) if sd else None
+def _table(by_run: Sequence[Sequence[RunFigure]]) -> _Table:
+    keys = tuple((figure.measure, figure.channel) for figure in by_run[0])
+    values = np.array([[figure.value for figure in figures] for figures in by_run])
+    scales = [_scale(column) for column in values.T]
+    stained = [key[1] for key, scale in zip(keys, scales, strict=True) if key[0] == "brightness" and scale == "log"]
+    if len(stained) > 1:
+        keys, scales = (*keys, (STAINS, "")), [*scales, "log"]
+        values = np.column_stack([values, [stains_figure(figures, stained).value for figures in by_run]])
+    means = values.mean(axis=0)
+    is_log = np.array([scale == "log" for scale in scales])
+    least = np.array([_LEAST_SD[measure] for measure, _ in keys]) / np.where(is_log, means, 1)
+    return _Table(keys, tuple(scales), np.where(is_log, np.log(np.where(is_log, values, 1)), values), least)
 
 
-def _sds(share: float, runs: int, figures: int) -> float:
-    within = float(stats.t.ppf(1 - _OF_BANDS * share / figures / 2, runs - 1))
-    return _rounded(within * (1 + 1 / runs) ** 0.5)
+def _scale(values: NDArray[np.float64]) -> Literal["log", "linear"]:
+    return "log" if values.min() >= _LOG_FROM * values.mean() > 0 else "linear"
+
+
+def _bands(worst: Sequence[float], count: int, figures: int) -> tuple[float, float]:
+    """(amber, red) in sds."""
+    lightest = min(count - 1, _TAILS)
+
+    def within(share: float, freedom: float) -> float:
+        return float(stats.t.ppf(1 - share / figures / 2, freedom)) * math.sqrt(1 + 1 / count)
+
+    rank = min(len(worst), math.ceil((len(worst) + 1) * (1 - AMBER)))
+    seen = sorted(worst)[rank - 1]
+    if seen <= within(AMBER, lightest):
+        return within(AMBER, lightest), within(RED, lightest)
+    if seen >= within(AMBER, _HEAVIEST):
+        return seen, max(seen, within(RED, _HEAVIEST))
+    freedom = optimize.brentq(lambda freedom: within(AMBER, freedom) - seen, _HEAVIEST, lightest)
+    return seen, within(RED, freedom)
 
 
 def _rounded(value: float) -> float:
