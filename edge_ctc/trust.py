@@ -45,10 +45,10 @@ _NAMES = {DIAMETER: "cell diameter", STAINS: "brightness of all stains"}
 
 
 class Reason(StrictModel):
-    """One thing that speaks against a run, or why it is not judged.
+    """One figure of a run beside what is expected, or why it is not judged.
 
     Attributes:
-        light: what it alone would make of the run.
+        light: what it alone makes of the run.
         measure: "background", "noise", "brightness", "sharpness", "diameter_px", "stains", "out of distribution",
             "not evaluable", "cells", "training", or the name of a flag.
         channel: "" where it is about no channel.
@@ -72,11 +72,13 @@ class Trust(StrictModel):
 
     Attributes:
         light: the worst of the reasons'; "not judged" only where none is red; green without any.
-        reasons: the gravest first.
+        reasons: what speaks against the run, the gravest first.
+        within: the figures that are as expected.
     """
 
     light: Light
     reasons: tuple[Reason, ...]
+    within: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,9 @@ def trust_in(run: RunLooks, spread: RunSpread | None) -> Trust:
     Raises:
         KeyError: the fingerprint has none of a channel, a mistake of the caller.
     """
-    reasons = [*_of_shares(run), *_of_looks(run, spread)]
-    reasons.sort(key=lambda reason: _GRAVEST.index(reason.light))
-    return Trust(light=reasons[0].light if reasons else "green", reasons=tuple(reasons))
+    figures = sorted((*_of_shares(run), *_of_looks(run, spread)), key=lambda one: _GRAVEST.index(one.light))
+    reasons = tuple(one for one in figures if one.light != "green")
+    return Trust(light=reasons[0].light if reasons else "green", reasons=reasons, within=tuple(figures[len(reasons) :]))
 
 
 _GRAVEST: Sequence[Light] = ("red", "not judged", "amber", "green")
@@ -120,27 +122,25 @@ _GRAVEST: Sequence[Light] = ("red", "not judged", "amber", "green")
 
 def _of_shares(run: RunLooks) -> Iterator[Reason]:
     if cells := run.evaluable + run.not_evaluable:
-        yield from _over(run.not_evaluable / cells, "not evaluable")
+        yield _of_share(run.not_evaluable / cells, "not evaluable")
     if run.evaluable and run.out_of_distribution is not None:
-        yield from _over(run.out_of_distribution / run.evaluable, "out of distribution")
+        yield _of_share(run.out_of_distribution / run.evaluable, "out of distribution")
     if run.evaluable >= LEAST_CELLS:
         for flag, count in run.doubtful.items():
-            yield from _over(count / run.evaluable, flag)
+            yield _of_share(count / run.evaluable, flag)
 
 
-def _over(found: float, measure: str) -> Iterator[Reason]:
-    """A reason if a share of cells lies above the cuts of the measure."""
+def _of_share(found: float, measure: str) -> Reason:
     amber, red = _CUTS.get(measure, _DOUBTFUL)
-    if found > amber:
-        yield Reason(
-            light="red" if found > red else "amber",
-            measure=measure,
-            channel="",
-            found=found,
-            low=None,
-            high=amber,
-            sentence=f"{measure}: {found:.0%} of the cells, at most {amber:.0%} expected",
-        )
+    return Reason(
+        light="red" if found > red else "amber" if found > amber else "green",
+        measure=measure,
+        channel="",
+        found=found,
+        low=None,
+        high=amber,
+        sentence=f"{measure}: {found:.0%} of the cells, at most {amber:.0%} expected",
+    )
 
 
 def _of_looks(run: RunLooks, spread: RunSpread | None) -> Iterator[Reason]:
@@ -170,7 +170,7 @@ def _beside_training(looks: Appearances, channels: Sequence[str], spread: RunSpr
     for figure in figures:
         known = _known(figure, spread)
         if known is not None:
-            yield from _beyond(figure, known, fewer * figure.error, spread, backgrounds.get(figure.channel, 0.0))
+            yield _beside(figure, known, fewer * figure.error, spread, backgrounds.get(figure.channel, 0.0))
 
 
 def _known(figure: RunFigure, spread: RunSpread) -> Spread | None:
@@ -182,18 +182,18 @@ def _known(figure: RunFigure, spread: RunSpread) -> Spread | None:
     return known
 
 
-def _beyond(figure: RunFigure, known: Spread, error: float, spread: RunSpread, background: float) -> Iterator[Reason]:
-    """A reason if a figure lies outside what the training's runs let expect of another one."""
+def _beside(figure: RunFigure, known: Spread, error: float, spread: RunSpread, background: float) -> Reason:
+    """A figure beside what the training's runs let expect of another run's."""
     error = known.on_scale(figure.value, error)
     low, high = known.band(spread.amber_sds, error)
-    if low <= figure.value <= high:
-        return
     lowest, highest = known.band(spread.red_sds, error)
+    outside: Light = "amber" if lowest <= figure.value <= highest else "red"
+    light: Light = "green" if low <= figure.value <= high else outside
     found = figure.value
     if figure.measure == "noise":
         found, low, high = (noise_counts(ratio, background) for ratio in (found, low, high))
-    yield Reason(
-        light="amber" if lowest <= figure.value <= highest else "red",
+    return Reason(
+        light=light,
         measure=figure.measure,
         channel=figure.channel,
         found=found,

@@ -249,12 +249,12 @@ def test_a_gauge_shows_where_the_figure_lies_beside_what_was_expected(
     found: float, low: float | None, place: float
 ) -> None:
     reason = trust("red").reasons[0].model_copy(update={"found": found, "low": low, "high": 0.5})
-    page = render(small_page(trust=Trust(light="red", reasons=(reason,))))
+    page = render(small_page(trust=Trust(light="red", reasons=(reason,), within=())))
     assert f'<circle class="red" cx="{float(place)}"' in page
 
 
 def test_a_reason_without_an_upper_end_has_no_gauge() -> None:
     reason = trust("not judged").reasons[0].model_copy(update={"high": None})
-    page = render(small_page(trust=Trust(light="not judged", reasons=(reason,))))
+    page = render(small_page(trust=Trust(light="not judged", reasons=(reason,), within=())))
     assert "NOT JUDGED" in page
     assert '<svg class="gauge"' not in page

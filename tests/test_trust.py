@@ -54,7 +54,16 @@ def run_of(found: Appearances | None, not_evaluable: int = 0, out: int | None = 
 
 
 def test_a_run_like_the_trainings_is_green_without_a_reason(spread: RunSpread) -> None:
-    assert trust_in(run_of(looks(seed=99)), spread) == Trust(light="green", reasons=())
+    found = trust_in(run_of(looks(seed=99)), spread)
+    assert (found.light, found.reasons) == ("green", ())
+    assert [one.measure for one in found.within] == [
+        *("not evaluable", "out of distribution", "background", "noise", "brightness", "sharpness", "diameter_px")
+    ]
+    for one in found.within:
+        assert one.light == "green"
+        assert one.found is not None
+        assert one.high is not None
+        assert (one.low or 0) <= one.found <= one.high
 
 
 def test_a_far_background_is_red_and_says_both_figures(spread: RunSpread) -> None:
@@ -145,6 +154,7 @@ def test_the_light_is_the_gravest_reasons_and_the_trust_survives_json(
     odd = looks(cells, background=background, noise=noise, brightness=brightness)
     found = trust_in(run_of(odd, failed), spread)
     told = {one.light for one in found.reasons}
+    assert {one.light for one in found.within} <= {"green"}
     assert found.light == next((light for light in ("red", "not judged", "amber") if light in told), "green")
     assert (found.light == "not judged") <= (cells < LEAST_CELLS)
     assert Trust.model_validate_json(found.model_dump_json()) == found

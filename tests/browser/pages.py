@@ -90,13 +90,18 @@ def numbered(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{number:04d}" for number in range(1, count + 1)]
 
 
-GREEN = Trust(light="green", reasons=())
+def figure(light: Light, sentence: str) -> Reason:
+    """A figure of a run."""
+    return Reason(light=light, measure="sharpness", channel="BF", found=0.2, low=0.3, high=0.5, sentence=sentence)
+
+
+AS_EXPECTED = figure("green", "noise is usual")
+GREEN = Trust(light="green", reasons=(), within=(AS_EXPECTED,))
 
 
 def trust(light: Light, sentence: str = "focus is worse") -> Trust:
     """A light with one reason."""
-    reason = Reason(light=light, measure="sharpness", channel="BF", found=0.2, low=0.3, high=0.5, sentence=sentence)
-    return Trust(light=light, reasons=(reason,))
+    return Trust(light=light, reasons=(figure(light, sentence),), within=(AS_EXPECTED,))
 
 
 def page_of(

@@ -99,7 +99,7 @@ def test_a_hostile_string_stays_text_wherever_it_stands(open_gallery: OpenGaller
     # The characters that nobody would see are written out; all others are as they came.
     written = re.sub(r"[\n\r\u202e]", lambda found: f"⟨U+{ord(found[0]):04X}⟩", hostile)
     for place in ("h1 .run-id", "h3 .cell-id", ".reason bdi", ".flags bdi", ".intended-use bdi", ".trust li bdi"):
-        assert opened.tab.locator(place).text_content() == written
+        assert opened.tab.locator(place).first.text_content() == written
     assert opened.tab.locator("button[data-thumbnail-id] bdi").text_content() == f"t{written}"
     assert opened.tab.locator("#not-evaluable td bdi").first.text_content() == f"n{written}"
 
@@ -167,6 +167,16 @@ def test_the_header_tells_trust_in_words_and_the_expected_count(open_gallery: Op
     assert opened.text(".trust").startswith("Trust in this run: AMBER")
     assert "focus is worse" in opened.text(".trust")
     assert opened.text(".expected") == "5 candidates; expected 2.9, 90 % 1-5"
+
+
+def test_a_green_run_shows_its_figures_to_who_asks(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(small_page())
+    assert opened.text(".trust").startswith("Trust in this run: GREEN")
+    assert not opened.tab.locator(".trust details .gauge").is_visible()
+    opened.tab.locator(".trust summary").click()
+    assert opened.tab.locator(".trust details .gauge").is_visible()
+    assert "noise is usual" in opened.text(".trust details")
+    assert opened.tab.locator("html").get_attribute("data-trust") == "green"
 
 
 def test_a_picture_that_is_gone_is_said_to_be(open_gallery: OpenGallery) -> None:
