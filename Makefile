@@ -74,9 +74,10 @@ probe-bench: $(TEST)/.ready ## the probe on 100,000 files, for docs/benchmarks-p
 corpus: $(TEST)/.ready ## what is said of every bad file, for docs/corpus.md
 	$(TEST)/bin/python -m tests.corpus
 
-pictures: $(TEST)/.ready ## the pictures of docs/simulator.md and docs/augmentation.md but for the real cells, which need --jurkat FOLDER
+pictures: $(TEST)/.ready ## the pictures of docs/simulator.md (but for the real cells, which need --jurkat FOLDER), docs/augmentation.md and, with Chromium, docs/gallery.md
 	$(TEST)/bin/python -m tests.pictures.simulator
 	$(TEST)/bin/python -m tests.pictures.augmentation
+	$(TEST)/bin/python -m tests.pictures.gallery
 
 evaluate: $(TEST)/.ready ## the shipped checkpoints on unseen simulated patients, for docs/results.md
 	$(TEST)/bin/python -m tests.benchmarks.reference
