@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from edge_ctc.appearance import central
 from edge_ctc.preprocess import Counts
 
-_DARKEST, _BRIGHTEST = 0.2, 99.8
-"""Percentiles of a group's pixels that are shown black and white: a hot pixel or a speck of dust must not darken all
-others, and a cell covers far more than 0.2 % of its image."""
+_DARKEST, _BRIGHTEST = 0.002, 0.998
+"""Shares of a group's pixels up to the counts that are shown black and white: a hot pixel or a speck of dust must not
+darken all others, and a cell covers far more than 0.2 % of its image."""
 
 _BAND = 512
 """Rows that are shaded at a time: as floats, an image takes four times its memory, and again at each step."""
@@ -31,15 +31,19 @@ def display_range(groups: Sequence[Sequence[Counts]]) -> DisplayRange:
     Args:
         groups: images (H, W) of one channel; of CTCs, of REVIEW, of leukocytes. Empty groups do not count.
     """
-    ends = [
-        np.percentile(np.concatenate([central(image).ravel() for image in group]), (_DARKEST, _BRIGHTEST))
-        for group in groups
-        if group
-    ]
-    low = min((float(dark) for dark, _ in ends), default=0.0)
-    high = max((float(bright) for _, bright in ends), default=0.0)
+    ends = [_ends(group) for group in groups if group]
+    low = min((dark for dark, _ in ends), default=0.0)
+    high = max((bright for _, bright in ends), default=0.0)
     # One flat image in the run: a range of its own has no width.
     return DisplayRange(low, max(high, low + 1))
+
+
+def _ends(images: Sequence[Counts]) -> tuple[float, float]:
+    # Counts are whole: a histogram is exact, and takes a tenth of the time of sorting.
+    histogram = np.bincount(np.concatenate([central(image).ravel() for image in images]))
+    up_to = np.cumsum(histogram)
+    dark, bright = np.searchsorted(up_to, up_to[-1] * np.array([_DARKEST, _BRIGHTEST]))
+    return float(dark), float(bright)
 
 
 def shades(image: Counts, shown: DisplayRange) -> NDArray[np.uint8]:
