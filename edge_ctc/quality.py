@@ -26,6 +26,9 @@ MEASURED = (EMPTY, SATURATED, BLUR, EDGE, SEVERAL_NUCLEI, LOW_SIGNAL, SIZE_OUTLI
 
 PIXEL_SIZE_UNCHECKED = "pixel_size_unchecked"
 DISPLAY_STRETCHED = "display_stretched"
+OF_RUNS = (PIXEL_SIZE_UNCHECKED, DISPLAY_STRETCHED)
+"""Flags that all cells of a run have, or none."""
+
 NOT_IN_TABLE = "not_in_table"
 
 _BORDER_SHARE = 16

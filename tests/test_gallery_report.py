@@ -150,3 +150,12 @@ def test_a_flat_image_has_a_picture(counts: int) -> None:
     flat = np.full((6, 4), counts, np.uint16)
     shown = display_range([[flat]])
     assert Image.open(io.BytesIO(grey_png(shades(flat, shown)))).size == (4, 6)
+
+
+def test_what_holds_of_every_cell_is_said_once_in_the_header(edge_ctc: EdgeCtc, run: Path, tmp_path: Path) -> None:
+    rows = called(edge_ctc, run, tmp_path)
+    assert all("pixel_size_unchecked" in row["flags"].split("|") for row in rows)
+    edge_ctc("report", run)
+    page = (run.parent / "run.ctc-gallery.html").read_text(encoding="utf-8")
+    assert '<th scope="row">Every cell</th><td>pixel_size_unchecked</td>' in page
+    assert "<bdi>pixel_size_unchecked</bdi>" not in page

@@ -8,7 +8,7 @@ from edge_ctc.appearance import central, look_at, measure_each
 from edge_ctc.decision import DOUBTED_FLAGS
 from edge_ctc.flag_cuts import FlagCuts
 from edge_ctc.preprocess import Bits, Counts
-from edge_ctc.quality import MEASURED, flags_of
+from edge_ctc.quality import MEASURED, OF_RUNS, flags_of
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import CheckpointIdentity
 from edge_ctc.trust import RunLooks, Trust, trust_in
@@ -59,10 +59,10 @@ class Flagger:
         self._cuts = None if checkpoint.fingerprint is None else FlagCuts.of(checkpoint.fingerprint, markers)
 
     def sentences(self, call: Call, images: Sequence[Counts]) -> tuple[str, ...]:
-        """Of each flag of the call, the measured ones with figure and cuts where the images are there."""
+        """Of each flag but those of the run; of measured ones with figure and cuts, where images are there."""
         said = {}
         if images and not set(MEASURED).isdisjoint(call.flags):
             counts = np.stack([central(image) for image in images])
             found = flags_of(counts, look_at(counts, self._bits), self._names, self._cuts)
             said = {flag.name: flag.sentence for flag in found}
-        return tuple(said.get(flag, flag) for flag in call.flags)
+        return tuple(said.get(flag, flag) for flag in call.flags if flag not in OF_RUNS)

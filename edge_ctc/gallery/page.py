@@ -12,6 +12,7 @@ from edge_ctc.gallery.document import document
 from edge_ctc.gallery.histogram import Cuts, histogram
 from edge_ctc.gallery.picture_scale import PictureSize, scale_rules
 from edge_ctc.gallery.thumbnails import ACROSS, sheet_rules
+from edge_ctc.quality import OF_RUNS
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest
 from edge_ctc.trust import Trust
@@ -164,6 +165,7 @@ def render(page: Page) -> str:
         style="\n".join((scale_rules(sizes, len(page.channels)), sheet_rules(sheets))),
         page=page,
         histogram=histogram(page.scores, page.cuts),
+        flags_of_run=[flag for flag in OF_RUNS if page.manifest.flags.get(flag)],
         across=ACROSS,
         opened_at_once=_OPENED_AT_ONCE,
         data_uri=data_uri,
