@@ -24,6 +24,9 @@ SIZE_OUTLIER = "size_outlier"
 MEASURED = (EMPTY, SATURATED, BLUR, EDGE, SEVERAL_NUCLEI, LOW_SIGNAL, SIZE_OUTLIER)
 """In the order in which they stand in a call."""
 
+WITHOUT_FINGERPRINT = (EMPTY, SATURATED)
+"""Those that can be told where the checkpoint has none."""
+
 PIXEL_SIZE_UNCHECKED = "pixel_size_unchecked"
 DISPLAY_STRETCHED = "display_stretched"
 OF_RUNS = (PIXEL_SIZE_UNCHECKED, DISPLAY_STRETCHED)

@@ -12,6 +12,7 @@ RUN_MEASURES = ("background", "noise", "brightness", "sharpness")
 """Of each channel of a run, as the fields of `ChannelSpread`."""
 
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Sds = Annotated[float, Field(gt=0, le=100)]
 
 
 class Spread(StrictModel):
@@ -76,8 +77,8 @@ class RunSpread(StrictModel):
     runs: Annotated[int, Field(ge=1)]
     patients: Annotated[int, Field(ge=1)]
     cells: Annotated[int, Field(ge=1)]
-    amber_sds: Above0
-    red_sds: Above0
+    amber_sds: Sds
+    red_sds: Sds
     diameter_px: Spread
     stains: Spread | None
     channels: dict[str, ChannelSpread]

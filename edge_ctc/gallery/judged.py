@@ -8,7 +8,7 @@ from edge_ctc.appearance import central, look_at, measure_each
 from edge_ctc.decision import DOUBTED_FLAGS
 from edge_ctc.flag_cuts import FlagCuts
 from edge_ctc.preprocess import Bits, Counts
-from edge_ctc.quality import MEASURED, OF_RUNS, flags_of
+from edge_ctc.quality import MEASURED, OF_RUNS, WITHOUT_FINGERPRINT, flags_of
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import CheckpointIdentity
 from edge_ctc.trust import RunLooks, Trust, trust_in
@@ -33,13 +33,14 @@ def trust_of(
     known = [score for score in scores if score is not None]
     cut, fingerprint = checkpoint.ood_cut, checkpoint.fingerprint
     asked = cut is not None and len(known) == len(scores)
+    told = WITHOUT_FINGERPRINT if fingerprint is None else DOUBTED_FLAGS
     run = RunLooks(
         channels=checkpoint.input.channel_names,
         looks=measure_each([np.stack([central(one) for one in cell]) for cell in images], bits) if images else None,
         evaluable=len(scores),
         not_evaluable=len(calls) - len(scores),
         out_of_distribution=sum(score > cut for score in known) if asked and cut is not None else None,
-        doubtful={flag: sum(flag in call.flags for call in evaluable) for flag in DOUBTED_FLAGS},
+        doubtful={flag: sum(flag in call.flags for call in evaluable) for flag in told},
     )
     return trust_in(run, None if fingerprint is None else fingerprint.runs)
 

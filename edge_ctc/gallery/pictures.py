@@ -13,6 +13,9 @@ _DARKEST, _BRIGHTEST = 0.002, 0.998
 """Shares of a group's pixels up to the counts that are shown black and white: a hot pixel or a speck of dust must not
 darken all others, and a cell covers far more than 0.2 % of its image."""
 
+_LARGEST_COUNT = 65_535
+_AT_ONCE = 64
+
 _BAND = 512
 """Rows that are shaded at a time: as floats, an image takes four times its memory, and again at each step."""
 
@@ -39,8 +42,12 @@ def display_range(groups: Sequence[Sequence[Counts]]) -> DisplayRange:
 
 
 def _ends(images: Sequence[Counts]) -> tuple[float, float]:
-    # Counts are whole: a histogram is exact, and takes a tenth of the time of sorting.
-    histogram = np.bincount(np.concatenate([central(image).ravel() for image in images]))
+    # Counts are whole: a histogram is exact, and takes a tenth of the time of sorting. Of some images at a time, since
+    # numpy counts pixels of two bytes as whole numbers of eight.
+    histogram = np.zeros(_LARGEST_COUNT + 1, np.int64)
+    for first in range(0, len(images), _AT_ONCE):
+        pixels = np.concatenate([central(image).ravel() for image in images[first : first + _AT_ONCE]])
+        histogram += np.bincount(pixels, minlength=len(histogram))
     up_to = np.cumsum(histogram)
     dark, bright = np.searchsorted(up_to, up_to[-1] * np.array([_DARKEST, _BRIGHTEST]))
     return float(dark), float(bright)

@@ -136,9 +136,10 @@ def open_gallery(chromium: Browser, profile: BrowserContext, tmp_path: Path) -> 
     opened: list[Opened] = []
     contexts: list[BrowserContext] = []
 
-    def open_in_browser(page: Page, before: str = "", fragment: str = "", **options: Any) -> Opened:
+    def open_in_browser(page: Page, before: str = "", fragment: str = "", folder: str = "", **options: Any) -> Opened:
         """Open; `before`: a script that runs before the page's own; `fragment`: at the end of its address."""
-        file = tmp_path / f"{page.manifest.run_folder}.ctc-gallery.html"
+        (tmp_path / folder).mkdir(exist_ok=True)
+        file = tmp_path / folder / f"{page.manifest.run_folder}.ctc-gallery.html"
         file.write_text(render(page), "utf-8")
         if options:
             contexts.append(chromium.new_context(offline=True, **options))

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from edge_ctc.cells import Verdict
 from tests.browser.conftest import Opened, OpenGallery
-from tests.browser.pages import page_of, small_page
+from tests.browser.pages import cells_of, numbered, page_of, small_page
 
 SHOWN = ["0001", "0002", "0003", "v0001", "v0002", "k0001", "k0002", "k0003", "k0004"]
 MACHINE = (
@@ -215,13 +216,66 @@ def test_one_who_has_seen_the_verdicts_reads_a_page_that_is_opened_blind_in_sigh
     assert "do not count as blind" in opened_blind.text(".blind-note")
 
 
-def test_after_the_verdicts_were_shown_the_next_reader_is_asked(opened_blind: Opened) -> None:
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_after_the_verdicts_were_shown_the_next_reader_is_asked(opened_blind: Opened, reloaded: bool) -> None:
     opened_blind.answer_name("A. Bianchi")
     opened_blind.press("b", "y")
+    if reloaded:
+        opened_blind.tab.reload()
     assert opened_blind.tab.locator(".verdict:visible").count() == len(SHOWN)
     opened_blind.read_as("M. Rossi")
     opened_blind.press("b")
     opened_blind.tab.locator("#seen-dialog[open]").wait_for()
+
+
+def test_who_may_have_looked_at_the_page_before_is_asked(open_gallery: OpenGallery) -> None:
+    open_gallery(small_page())
+    opened = open_gallery(small_page(), fragment="#blind")
+    opened.answer_name("A. Bianchi")
+    opened.tab.locator("#seen-dialog[open]").wait_for()
+    opened.press("Escape")
+    opened.tab.locator("#seen-dialog[open]").wait_for()
+    opened.press("n")
+    opened.press("4")
+    assert [one["blind"] for one in json.loads(opened.save())["readings"]] == [True]
+
+
+def test_an_open_page_becomes_blind_when_its_address_says_so(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(small_page(intended_use="research"))
+    opened.read_as("M. Rossi")
+    opened.press("4")
+    opened.tab.evaluate("location.hash = '#blind'")
+    opened.answer_name("A. Bianchi")
+    opened.tab.locator("#seen-dialog[open]").wait_for()
+    opened.press("n")
+    assert [word for word in MACHINE if word in seen(opened)] == []
+    assert opened.text("#who") == "A. Bianchi"
+    opened.press("4")
+    assert [one["blind"] for one in json.loads(opened.save())["readings"]] == [True]
+
+
+def test_no_key_grades_a_cell_that_is_not_to_be_seen(opened_blind: Opened) -> None:
+    opened_blind.tab.evaluate("document.getElementById('name-dialog').close('')")
+    opened_blind.tab.evaluate("document.querySelectorAll('dialog[open]').forEach(one => one.remove())")
+    opened_blind.press("4")
+    assert opened_blind.tab.locator("article[data-grade='4']").count() == 0
+
+
+def test_a_run_of_the_same_name_in_another_folder_is_another_run(open_gallery: OpenGallery, opened: Opened) -> None:
+    opened.press("b", "y")
+    opened.press("4")
+    other = open_gallery(small_page(run_id="run 1"), folder="elsewhere", fragment="#blind")
+    other.answer_name("M. Rossi")
+    assert "Your readings count as blind" in other.text(".blind-note")
+    other.press("s")
+    opened.tab.reload()
+    assert opened.text("#who") == "M. Rossi, not saved as a file"
+
+
+def test_no_picture_comes_later_than_others_and_tells_a_low_rank(open_gallery: OpenGallery) -> None:
+    opened = open_gallery(page_of(cells_of(Verdict.CTC, 1, numbered("", 310))), fragment="#blind")
+    opened.answer_name("A. Bianchi")
+    assert opened.tab.locator("img[loading=lazy]").count() == 0
 
 
 def test_a_run_without_any_cell_can_be_opened_blind(open_gallery: OpenGallery) -> None:

@@ -41,8 +41,9 @@ _LEAST_SD = {
 _LOG_FROM = 0.1
 """A figure is averaged as a logarithm if the lowest run has at least this share of the mean: it is a factor then."""
 
-_HEAVIEST = 2.0
-"""Degrees of freedom of the heaviest tails that are believed: with fewer there is no variance."""
+_HEAVIEST = 4.0
+"""Degrees of freedom of the heaviest tails that are believed: one odd patient must not widen the bands of all figures
+until nothing lies outside. At 60 patients they are 7 sds wide then, and red begins at 11."""
 
 _DIGITS = 5
 
@@ -73,10 +74,11 @@ class _Table:
         return sds
 
     def distances(self, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """How far each of `rows` lies from the mean of the others, in their sds; 0 where the others do not differ."""
+        """How far each of `rows` lies from the mean of the others, in their sds."""
         sds = self.sds(~rows)
         apart = np.abs(self.values[rows] - self.values[~rows].mean(axis=0))
-        found: NDArray[np.float64] = np.divide(apart, sds, out=np.zeros_like(apart), where=sds > 0)
+        where_all_are_one = np.where(apart > 0, np.inf, 0.0)
+        found: NDArray[np.float64] = np.divide(apart, sds, out=where_all_are_one, where=sds > 0)
         return found
 
     def spread(self, key: _Key) -> Spread | None:
@@ -95,11 +97,11 @@ def run_spread(looks: Appearances, labels: Sequence[Label], channels: Sequence[s
     A new run lies within t * sqrt(1 + 1/n) sds of the mean of n runs, t being Student's for n - 1 degrees of freedom,
     and no more than `_TAILS` (the prediction interval of a normal distribution, a little wider); the share that may lie
     outside is divided among all figures, as Bonferroni does, so that it holds for the run as a whole. Besides, each
-    patient's runs are held against the others', and the bands are never narrower than the conformal quantile of the
-    worst figures that this gives (jackknife; Barber et al., Ann Statist 49:486, 2021): from 39 patients on, amber's
-    share holds in the mean for any distribution, if new runs come from it. Red is drawn with the tails that amber
-    showed. Runs of one patient are no more than one patient: n is that of the patients. Instruments are not told
-    apart: a training on few of them knows little of another one.
+    patient's runs are held against the others', and the bands are not narrower than the conformal quantile of the worst
+    figures that this gives (the jackknife of Barber et al., Ann Statist 49:486, 2021, which has no guarantee of its
+    own; simulated runs bear it out), up to the tails of `_HEAVIEST`. Red is drawn with the tails that amber showed.
+    Runs of one patient are no more than one patient: n is that of the patients. Instruments are not told apart: a
+    training on few of them knows little of another one.
 
     Args:
         looks: of N labelled cells.
@@ -170,7 +172,7 @@ def _bands(worst: Sequence[float], count: int, figures: int) -> tuple[float, flo
     if seen <= within(AMBER, lightest):
         return within(AMBER, lightest), within(RED, lightest)
     if seen >= within(AMBER, _HEAVIEST):
-        return seen, max(seen, within(RED, _HEAVIEST))
+        return within(AMBER, _HEAVIEST), within(RED, _HEAVIEST)
     freedom = optimize.brentq(lambda freedom: within(AMBER, freedom) - seen, _HEAVIEST, lightest)
     return seen, within(RED, freedom)
 

@@ -4,4 +4,4 @@
 document.documentElement.dataset.theme = store.read("localStorage", "edge-ctc theme") ?? "";
 /* Somebody who is to read blind opens the page with #blind at the end of its address. */
 const isOpenedBlind = location.hash === "#blind";
-document.documentElement.classList.toggle("blind", isOpenedBlind || Boolean(store.read("sessionStorage", "edge-ctc session", run.run_id)?.hidden));
+document.documentElement.classList.toggle("blind", isOpenedBlind || Boolean(store.read("sessionStorage", "edge-ctc session", ...pageKey)?.hidden));

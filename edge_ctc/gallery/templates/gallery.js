@@ -6,10 +6,9 @@ let otherReaders = [];
 let current = null;
 /* Blind mode: null, or the shuffled articles and whether what is read now counts as blind. */
 let blind = null;
-/* Whether no verdict has been on the screen since the page was opened. */
-let isUnseen = isOpenedBlind;
 
-const sessionKey = ["edge-ctc session", run.run_id];
+const sessionKey = ["edge-ctc session", ...pageKey];
+const shownKey = ["edge-ctc verdicts were shown", ...pageKey];
 const imagesOf = (cellId) => placeOf.get(cellId)?.dataset.images;
 const isRead = (place) => (readings?.of(cellOf(place).id)?.grade ?? null) !== null;
 /* The cells that are to be read, and all that can be: in blind mode nothing may tell which are the candidates. */
@@ -169,10 +168,11 @@ function undo() {
   say(`Undone. Cell ${named(cellId)}: ${reading === null ? "not read" : readingInWords(reading)}.`);
 }
 
-/* "yes" or "no": whether the reader knows what the machine said; "" where the question was left. */
+/* "yes" or "no": whether the reader knows what the machine said; "" where the question was left. Where this browser
+   has never shown it, nobody need be asked. */
 async function hasSeen() {
   if (readings.about.hasSeen) return "yes";
-  if (isUnseen) return "no";
+  if (isOpenedBlind && store.read("localStorage", ...shownKey) === null) return "no";
   const answer = await ask(element("seen-dialog"));
   if (answer === "yes") readings.sawVerdicts();
   return answer;
@@ -186,6 +186,11 @@ async function toggleBlind() {
   if (answer === "") return;
   hideVerdicts(answer === "no");
   makeCurrent(nextUnread(blind.order, null) ?? blind.order[0]);
+}
+
+/* From now on whoever wants to read blind is asked. */
+function noteShown() {
+  store.write("localStorage", true, ...shownKey);
 }
 
 function hideVerdicts(counts) {
@@ -203,6 +208,8 @@ function hideVerdicts(counts) {
 async function leaveBlind() {
   if (blind.counts && (await ask(element("leave-dialog"))) !== "yes") return;
   showVerdicts();
+  // A reload shows them again.
+  if (isOpenedBlind) location.hash = "#cells";
   readings.sawVerdicts();
   keepSession();
   showAll();
@@ -211,7 +218,7 @@ async function leaveBlind() {
 
 function showVerdicts() {
   blind = null;
-  isUnseen = false;
+  noteShown();
   showOrder(null);
   showBlindNote("");
 }
@@ -299,16 +306,20 @@ async function openBlind() {
   if (articles.length === 0) return showVerdicts();
   element("bar").hidden = true;
   while (!(await hasReader()));
+  let answer = "";
+  while (answer === "") answer = await hasSeen();
   element("bar").hidden = false;
-  hideVerdicts((await hasSeen()) === "no");
+  hideVerdicts(answer === "no");
   makeCurrent(nextUnread(blind.order, null) ?? blind.order[0]);
 }
 
 function restoreSession() {
   const session = store.read("sessionStorage", ...sessionKey);
-  if (session === null) return isOpenedBlind ? openBlind() : undefined;
-  becomeReader(session.reader);
-  if (session.hidden) hideVerdicts(session.counts);
+  // Who is to read blind may be another than the one who read in this tab.
+  if (isOpenedBlind && !session?.hidden) return openBlind();
+  if (session !== null) becomeReader(session.reader);
+  if (session?.hidden) hideVerdicts(session.counts);
+  else noteShown();
 }
 
 store.onFailure = showStorageFailure;
@@ -327,6 +338,8 @@ element("review-file").addEventListener("change", async ({ target }) => {
   // The same file, mended, may be opened once more.
   target.value = "";
 });
+// Somebody wrote it at the end of the address of a page that was open already.
+window.addEventListener("hashchange", () => location.hash === "#blind" && blind === null && location.reload());
 window.addEventListener("storage", () => readings !== null && becomeReader(readings.reader));
 window.addEventListener("beforeunload", (event) => {
   if (store.failure !== "" && readings?.about.unsaved) event.preventDefault();

@@ -16,7 +16,7 @@ class Readings {
     this.reader = reader;
     this.key = ["edge-ctc reading", run.run_id, reader];
     this.stepsKey = ["edge-ctc steps", run.calls_sha256, reader];
-    this.aboutKey = ["edge-ctc reader", run.run_id, reader];
+    this.aboutKey = ["edge-ctc reader", ...pageKey, reader];
     const keptIn = (area) =>
       store
         .keys(area, ...this.key)
@@ -32,7 +32,7 @@ class Readings {
   }
 
   static readersKnown() {
-    return store.keys("localStorage", "edge-ctc reader", run.run_id).map((key) => key.at(-1));
+    return store.keys("localStorage", "edge-ctc reader", ...pageKey).map((key) => key.at(-1));
   }
 
   /* What is said of the cell; null where nothing is, or nothing any more. */

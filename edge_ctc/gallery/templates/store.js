@@ -4,6 +4,10 @@
 
 const run = JSON.parse(document.getElementById("run").textContent);
 
+/* What a browser keeps of the page itself. Runs of one name lie in different folders, and all local files share one
+   store; a run that is called again has its page where it was. */
+const pageKey = [run.run_id, location.pathname];
+
 const store = {
   failure: "",
   onFailure() {},

@@ -48,6 +48,7 @@ const LEAST_SEEN_PX = 80;
 /* Whether enough of it stands on the screen, above the bar, for a reader to know which cell she grades. */
 function isOnScreen(place) {
   const { top, bottom } = place.getBoundingClientRect();
+  if (top === bottom) return false;
   const seen = Math.min(bottom, element("bar").getBoundingClientRect().top) - Math.max(top, 0);
   return isThumbnail(place) || seen >= Math.min(LEAST_SEEN_PX, bottom - top);
 }
@@ -95,6 +96,8 @@ function showOrder(order) {
   document.documentElement.classList.toggle("blind", order !== null);
   element("blind-cells").hidden = order === null;
   document.querySelector('[data-key="b"]').setAttribute("aria-pressed", String(order !== null));
+  // Pictures that come late would tell the lower ranks.
+  if (order !== null) for (const picture of document.querySelectorAll("article img")) picture.loading = "eager";
   if (order !== null) element("blind-cells").append(...order);
   else for (const article of articles) home.get(article).append(article);
 }
