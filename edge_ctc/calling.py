@@ -6,18 +6,20 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from edge_ctc.cell_reader import UNREADABLE_IN_A_ROW, Reader, concerns_one_file
 from edge_ctc.cells import Cell, ImageFile
 from edge_ctc.errors import ImageError, RunUnreadableError
 from edge_ctc.exports.run_table import RunTable
 from edge_ctc.images.files import read_file
 from edge_ctc.models import OpenModels
 from edge_ctc.parity import Parity
-from edge_ctc.pipeline import UNREADABLE_IN_A_ROW, Reader, concerns_one_file, evaluate
+from edge_ctc.pipeline import evaluate
 from edge_ctc.plan import Plan
 from edge_ctc.results.calls import ranked
 from edge_ctc.results.commit import Former, commit, try_room, utc_now
 from edge_ctc.results.manifest import InputFile, Manifest
-from edge_ctc.rows import Course, RowMaker, decided_in_run, manifest_of, present_files, reusable
+from edge_ctc.rows import RowMaker, decided_in_run, present_files, reusable
+from edge_ctc.run_manifest import Course, manifest_of
 
 
 class Reporter(Protocol):

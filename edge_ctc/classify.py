@@ -6,6 +6,7 @@ from typing import Literal
 
 from edge_ctc import durable
 from edge_ctc.calling import Calling, Reporter
+from edge_ctc.cell_reader import CellReader, GrowingReader
 from edge_ctc.errors import CalledByAnotherError, NotARunError, ResultsError, RunUnreadableError
 from edge_ctc.exports.completeness import says_it_is_over
 from edge_ctc.exports.listing import Listing
@@ -14,7 +15,6 @@ from edge_ctc.gallery.called_run import CalledRun
 from edge_ctc.gallery.thumbnails import Miniature, MiniatureKeeper
 from edge_ctc.gallery.writing import shows, write_gallery
 from edge_ctc.models import OpenModels
-from edge_ctc.pipeline import CellReader, GrowingReader
 from edge_ctc.plan import (
     Plan,
     Request,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edge_ctc.cell_reader import CellReader
 from edge_ctc.cells import Cell
 from edge_ctc.checkpoint import Checkpoint
 from edge_ctc.engine.opening import open_on_cpu, open_plan
@@ -25,7 +26,7 @@ from edge_ctc.parity import (
     reference_scores,
     replay,
 )
-from edge_ctc.pipeline import CellReader, evaluate
+from edge_ctc.pipeline import evaluate
 
 
 class Watcher(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_ctc.cell_reader import CellReader, GrowingReader
 from edge_ctc.cells import Cell, ImageFile
 from edge_ctc.classify import Step
 from edge_ctc.daemon.export import Export
@@ -19,7 +20,6 @@ from edge_ctc.exports.listing import Listing, list_files
 from edge_ctc.exports.profile import Profile, load_profile
 from edge_ctc.exports.run_table import RunTable
 from edge_ctc.exports.tables import TableRow
-from edge_ctc.pipeline import CellReader, GrowingReader
 from edge_ctc.plan import Seen
 from edge_ctc.preprocess import ChannelInput, InputSpec
 from tests.watching import settings_for
@@ -183,7 +183,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(*_: object) -> bytes:
         raise RunUnreadableError("cannot be read") from OSError(number, "failed")
 
-    monkeypatch.setattr("edge_ctc.pipeline.read_file", fail)
+    monkeypatch.setattr("edge_ctc.cell_reader.read_file", fail)
 
 
 def test_a_file_that_is_held_or_gone_keeps_its_cell_waiting_however_many_there_are(

@@ -12,10 +12,10 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 
+from edge_ctc.cell_reader import CellReader
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.exports.runs import read_run
-from edge_ctc.pipeline import CellReader
 from edge_ctc.preprocess import InputSpec
 from tests.checkpoints import write_checkpoint
 from tests.conftest import EdgeCtc

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from edge_ctc.cell_reader import CellReader, Evidence
 from edge_ctc.cells import Cell
 from edge_ctc.checkpoint import open_checkpoint, shipped_checkpoints
 from edge_ctc.exports.listing import list_files
@@ -18,7 +19,6 @@ from edge_ctc.gallery import called_run
 from edge_ctc.gallery.called_run import CalledRun
 from edge_ctc.gallery.pictures import DisplayRange
 from edge_ctc.gallery.thumbnails import ACROSS, DOWN, SIDE_PX, Miniature, MiniatureKeeper, miniature, sheet
-from edge_ctc.pipeline import CellReader, Evidence
 from edge_ctc.preprocess import Counts
 from edge_ctc.simulate import Layout, write_run
 from tests.checkpoints import write_checkpoint

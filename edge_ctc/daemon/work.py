@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from edge_ctc.cell_reader import concerns_one_file
 from edge_ctc.classify import Step, classify_seen, complete_calls, finished_before
 from edge_ctc.config import CheckedSettings
 from edge_ctc.daemon.export import Export
@@ -24,7 +25,6 @@ from edge_ctc.errors import NotARunError, ResultsError, RunError, RunMissingErro
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.runs import is_sentinel, rests_on
 from edge_ctc.models import OpenModels
-from edge_ctc.pipeline import concerns_one_file
 from edge_ctc.plan import Request, Seen
 from edge_ctc.results.commit import ResultPlace
 from edge_ctc.results.manifest import Manifest

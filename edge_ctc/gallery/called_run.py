@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_ctc.cell_reader import CellReader, concerns_one_file
 from edge_ctc.cells import Cell
 from edge_ctc.errors import NotARunError, RunUnreadableError
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import LoadedProfile, Profile, built_in_profiles
 from edge_ctc.exports.runs import Run, read_run
-from edge_ctc.pipeline import CellReader, concerns_one_file
 from edge_ctc.preprocess import ChannelInput, Counts, InputSpec
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from edge_ctc import __version__
+from edge_ctc.cell_reader import CellReader
 from edge_ctc.checkpoint import Checkpoint
 from edge_ctc.gate import flip_line
 from edge_ctc.models import OpenModels
 from edge_ctc.network import Precision
 from edge_ctc.novelty import Novelty
 from edge_ctc.parity import OOD_TOLERANCE, Comparison, compare
-from edge_ctc.pipeline import CellReader, ScoredCell, evaluate
+from edge_ctc.pipeline import ScoredCell, evaluate
 from edge_ctc.quality import DISPLAY_STRETCHED, NOT_IN_TABLE, PIXEL_SIZE_UNCHECKED
 from edge_ctc.results.calls import Call
 from edge_ctc.results.manifest import Manifest

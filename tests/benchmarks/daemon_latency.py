@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_ctc.cell_reader import CellReader
 from edge_ctc.checkpoint import shipped_checkpoints
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.models import OpenModels
-from edge_ctc.pipeline import CellReader, evaluate
+from edge_ctc.pipeline import evaluate
 from edge_ctc.plan import Request, make_plan
 from edge_ctc.simulate import Layout, write_run
 from tests.benchmarks.daemon_process import DEFAULTS, Measured, computing_s, site_for

@@ -20,11 +20,11 @@ from pathlib import Path
 import onnxruntime
 import typer
 
+from edge_ctc.cell_reader import CellReader
 from edge_ctc.classify import classify_run
 from edge_ctc.cli import collect_rarely
 from edge_ctc.exports.profile import load_profile
 from edge_ctc.models import OpenModels
-from edge_ctc.pipeline import CellReader
 from edge_ctc.plan import Plan, Request, make_plan
 from edge_ctc.results.manifest import Manifest
 from edge_ctc.simulate import Layout, write_run

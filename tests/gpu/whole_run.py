@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_ctc.cell_reader import CellReader
 from edge_ctc.checkpoint import open_checkpoint
 from edge_ctc.classify import classify_run
 from edge_ctc.engine.seam import Engine
 from edge_ctc.models import OpenModels
-from edge_ctc.pipeline import CellReader
 from edge_ctc.plan import Plan, Request, make_plan
 from tests.benchmarks.walk import Silent
 from tests.gpu.bench import CHECKOUT, Bench, Target, cores, python, spread

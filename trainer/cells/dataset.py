@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ctc.cell_reader import CellReader
 from edge_ctc.cells import Cell
 from edge_ctc.errors import ConfigError, DataError, ImageError, InputMissingError, NotARunError, RunUnreadableError
 from edge_ctc.exports.choose import choose_profile
 from edge_ctc.exports.listing import list_files
 from edge_ctc.exports.profile import LoadedProfile, Profile
 from edge_ctc.exports.runs import Run, read_run
-from edge_ctc.pipeline import CellReader
 from edge_ctc.preprocess import Bits, ChannelInput, Counts, InputSpec, Intensity, PixelSize, prepare
 from trainer.cells.labels import Label
 from trainer.cells.not_held import no_such_cell, no_such_run
