@@ -203,7 +203,7 @@ def _draw_what_is_owed(
     reporter.drawing(manifest.cells.called)
     called = CalledRun.of(plan.run, plan.profile.profile, manifest.checkpoint.input)
     try:
-        return write_gallery(called, plan.place, miniatures, reporter.advanced)
+        return write_gallery(called, plan.place, miniatures, (), reporter.advanced).trust
     except ResultsError as error:
         raise ResultsError(f"{error}; the calls of this run stand") from error
 

@@ -90,7 +90,10 @@ def test_images_that_were_not_called_are_not_shown(edge_ctc: EdgeCtc, run: Path,
     changed, gone, other = (rows[place]["cell_id"] for place in (0, 1, 19))
     shutil.copy(run / "Images" / f"{other}_PE.tif", run / "Images" / f"{changed}_PE.tif")
     (run / "Images" / f"{gone}_APC.tif").unlink()
-    assert edge_ctc("report", run).code == 0
+    finished = edge_ctc("report", run)
+    assert finished.code == 2
+    assert "2 of 20 cells lack a picture" in finished.err
+    assert "<strong>2 of 20 cells lack one</strong>" in run.with_name("run.ctc-gallery.html").read_text("utf-8")
     shown = {cell["id"]: cell["pictures"] for cell in shown_in(run)}
     assert shown[changed] == shown[gone] == []
     assert len(shown[other]) == 4
@@ -112,7 +115,7 @@ def test_a_channel_that_is_not_there_leaves_the_others(edge_ctc: EdgeCtc, run: P
     edge_ctc("classify-run", run, "--checkpoint", bright)
     first = rows_of(run)[0]["cell_id"]
     (run / "Images" / f"{first}_PE.tif").unlink()
-    assert edge_ctc("report", run).code == 0
+    assert edge_ctc("report", run).code == 2
     assert {cell["id"]: len(cell["pictures"]) for cell in shown_in(run)}[first] == 3
 
 
@@ -159,3 +162,42 @@ def test_what_holds_of_every_cell_is_said_once_in_the_header(edge_ctc: EdgeCtc, 
     page = (run.parent / "run.ctc-gallery.html").read_text(encoding="utf-8")
     assert '<th scope="row">Every cell</th><td>pixel_size_unchecked</td>' in page
     assert "<bdi>pixel_size_unchecked</bdi>" not in page
+
+
+def test_where_no_image_is_left_the_page_that_stands_is_left_alone(
+    edge_ctc: EdgeCtc, run: Path, checkpoint: Path
+) -> None:
+    edge_ctc("classify-run", run, "--checkpoint", checkpoint)
+    page = run.with_name("run.ctc-gallery.html")
+    drawn = page.read_bytes()
+    shutil.rmtree(run / "Images")
+    finished = edge_ctc("report", run)
+    assert finished.code == 65
+    assert "no image of its 20 called cells is there" in finished.err
+    assert page.read_bytes() == drawn
+
+
+def test_a_leukocyte_that_is_asked_for_is_shown_in_all_channels(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
+    write_run(tmp_path / "many", CONTROLS + 30, 2, 5, Layout.MULTIPAGE)
+    none = write_checkpoint(tmp_path / "none", thresholds={"ctc": 1e6, "review": 1e6})
+    edge_ctc("classify-run", tmp_path / "many", "--checkpoint", none)
+    asked = thumbnails_in(tmp_path / "many")[3]
+    assert edge_ctc("report", tmp_path / "many", "--also", asked).code == 0
+    shown = {cell["id"]: cell for cell in shown_in(tmp_path / "many")}
+    assert (shown[asked]["verdict"], len(shown[asked]["pictures"])) == ("LEUKOCYTE", 4)
+    assert len(shown) == CONTROLS + 1
+    assert asked not in thumbnails_in(tmp_path / "many")
+    finished = edge_ctc("report", tmp_path / "many", "--also", "nobody")
+    assert finished.code == 65
+    assert "--also nobody: no evaluable cell of this run has this id" in finished.err
+
+
+def test_the_same_cells_are_controls_whatever_called_the_run(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
+    write_run(tmp_path / "many", CONTROLS + 30, 2, 5, Layout.MULTIPAGE)
+    rests = []
+    for name in ("one", "other"):
+        none = write_checkpoint(tmp_path / name, thresholds={"ctc": 1e6, "review": 1e6})
+        edge_ctc("classify-run", tmp_path / "many", "--checkpoint", none, "--out", tmp_path / f"{name}-out")
+        (tmp_path / f"{name}-out" / "many.ctc-gallery.html").replace(tmp_path / "many.ctc-gallery.html")
+        rests.append(sorted(thumbnails_in(tmp_path / "many")))
+    assert rests[0] == rests[1]

@@ -1,6 +1,7 @@
 """From the committed calls of a run to the page that a physician opens."""
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -54,6 +55,7 @@ def collect(
     manifest: Manifest,
     calls: Sequence[Call],
     miniatures: Mapping[str, Miniature],
+    also: Collection[str],
     advanced: Callable[[int], None],
 ) -> Page:
     """The page of a run.
@@ -63,6 +65,7 @@ def collect(
         manifest: of its calls.
         calls: in file order: ranked.
         miniatures: by cell id, of the images that were called; of a cell that is not among them, the images are read.
+        also: ids of leukocytes that are shown as controls, too.
         advanced: told how many cells more are done.
 
     Raises:
@@ -71,9 +74,8 @@ def collect(
     ranked = [_Ranked(call, rank) for rank, call in enumerate(calls, 1) if call.score is not None]
     groups = [[one for one in ranked if one.call.verdict is verdict] for verdict in (Verdict.CTC, Verdict.REVIEW)]
     # In one order: nearly all that the run is judged by are read as controls anyway.
-    order = np.random.default_rng(int(manifest.calls.sha256, 16)).permutation(len(ranked))
-    drawn = [ranked[place] for place in order]
-    groups.append(_controls(drawn))
+    drawn = _in_random_order(ranked)
+    groups.append(_controls(drawn, also))
     channels = called.channels
     channel = called.thumbnail_channel
     press = _Press(advanced)
@@ -129,16 +131,25 @@ class _Press:
         return tuple(done)
 
 
+def _in_random_order(ranked: Sequence[_Ranked]) -> list[_Ranked]:
+    """The same for the same cells, whatever called them: the light of a run does not change with a call."""
+    by_id = sorted(ranked, key=lambda one: one.call.cell_id)
+    told = "\n".join(f"{one.call.cell_id} {one.call.images_sha256}" for one in by_id)
+    generator = np.random.default_rng(int(hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest(), 16))
+    return [by_id[place] for place in generator.permutation(len(by_id))]
+
+
 def _expected(ranked: Sequence[_Ranked]) -> Expected | None:
     """None where the checkpoint has no calibration."""
     probabilities = [one.call.p_ctc for one in ranked if one.call.p_ctc is not None]
     return expected_ctcs(probabilities) if len(probabilities) == len(ranked) else None
 
 
-def _controls(drawn: Sequence[_Ranked]) -> list[_Ranked]:
-    """The first leukocytes of a random order that is the same for the same calls, by rank."""
+def _controls(drawn: Sequence[_Ranked], also: Collection[str]) -> list[_Ranked]:
+    """The first leukocytes of a random order, and those that are asked for, by rank."""
     leukocytes = [one for one in drawn if one.call.verdict is Verdict.LEUKOCYTE]
-    return sorted(leukocytes[:CONTROLS], key=lambda one: one.rank)
+    asked = [one for one in leukocytes[CONTROLS:] if one.call.cell_id in also]
+    return sorted((*leukocytes[:CONTROLS], *asked), key=lambda one: one.rank)
 
 
 def _read(called: CalledRun, one: _Ranked) -> _Read:

@@ -144,6 +144,12 @@ class Page:
         return tuple(chain.from_iterable(sheet.thumbnails for sheet in self.rest))
 
     @property
+    def without_picture(self) -> int:
+        """Cells that lack a picture."""
+        lacking = sum(not all(cell.pictures) for cell in self.shown)
+        return lacking + sum(not one.has_picture for one in self.thumbnails)
+
+    @property
     def cuts(self) -> Cuts:
         """Of the run, which every row of it holds."""
         call = next((cell.call for cell in self.shown), None)

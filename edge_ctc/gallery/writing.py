@@ -1,6 +1,7 @@
 """`<run>.ctc-gallery.html` beside the calls that it shows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from edge_ctc import durable
 from edge_ctc.errors import ResultsError
@@ -16,19 +17,34 @@ from edge_ctc.trust import Trust
 _HEAD_BYTES = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What was drawn.
+
+    Attributes:
+        trust: whether the run is to be trusted, as the page says.
+        without_picture: cells that lack a picture: an image is gone, cannot be read, or is not the one that was called.
+    """
+
+    trust: Trust
+    without_picture: int
+
+
 def write_gallery(
-    called: CalledRun, place: ResultPlace, miniatures: Mapping[str, Miniature], advanced: Callable[[int], None]
-) -> Trust:
+    called: CalledRun,
+    place: ResultPlace,
+    miniatures: Mapping[str, Miniature],
+    also: Collection[str],
+    advanced: Callable[[int], None],
+) -> Drawn:
     """Draw the committed calls.
 
     Args:
         called: the images.
         place: of the calls.
         miniatures: by cell id, of the images that were called; of a cell that is not among them, the images are read.
+        also: ids of leukocytes that are shown in all channels, too.
         advanced: told how many cells more are done.
-
-    Returns:
-        Whether the run is to be trusted, as the page says.
 
     Raises:
         NotARunError: there are no committed calls.
@@ -37,12 +53,12 @@ def write_gallery(
     """
     durable.mend(place.gallery)
     manifest, calls = committed_calls(place)
-    page = collect(called, manifest, calls, miniatures, advanced)
+    page = collect(called, manifest, calls, miniatures, also, advanced)
     content = render(page).encode()
     if not are_its_calls(place, manifest):
         raise ResultsError(f"{place.gallery}: the run was called again while its page was drawn; draw it once more")
     durable.write_bytes(place.gallery, content)
-    return page.trust
+    return Drawn(page.trust, page.without_picture)
 
 
 def shows(place: ResultPlace, manifest: Manifest) -> bool:

@@ -254,6 +254,20 @@ def test_an_open_page_becomes_blind_when_its_address_says_so(open_gallery: OpenG
     assert [one["blind"] for one in json.loads(opened.save())["readings"]] == [True]
 
 
+def test_what_was_seen_in_another_tab_ends_blindness_here(open_gallery: OpenGallery) -> None:
+    blind = open_gallery(small_page(), fragment="#blind")
+    blind.answer_name("A. Bianchi")
+    blind.press("4")
+    sighted = open_gallery(small_page())
+    sighted.read_as("A. Bianchi")
+    sighted.press("j", "4")
+    blind.tab.wait_for_timeout(300)
+    blind.press("3")
+    assert sorted(one["blind"] for one in json.loads(blind.save())["readings"]) == [False, False, True]
+    blind.tab.reload()
+    assert "do not count as blind" in blind.text(".blind-note")
+
+
 def test_no_key_grades_a_cell_that_is_not_to_be_seen(opened_blind: Opened) -> None:
     opened_blind.tab.evaluate("document.getElementById('name-dialog').close('')")
     opened_blind.tab.evaluate("document.querySelectorAll('dialog[open]').forEach(one => one.remove())")

@@ -8,7 +8,7 @@ from playwright.sync_api import Dialog, expect
 from edge_ctc.cells import Verdict
 from edge_ctc.gallery.page import Page, render
 from tests.browser.conftest import Opened, OpenGallery
-from tests.browser.pages import cells_of, numbered, page_of, small_page
+from tests.browser.pages import CHANNELS, call_of, cells_of, numbered, page_of, shown, small_page
 
 
 @pytest.fixture
@@ -181,17 +181,38 @@ def test_a_click_makes_a_cell_current(opened: Opened) -> None:
     assert opened.current == "v0002"
 
 
-def test_a_thumbnail_is_shown_enlarged_with_its_note_and_graded(opened: Opened) -> None:
+def test_a_thumbnail_is_shown_enlarged_with_its_note_and_not_graded(opened: Opened) -> None:
     opened.tab.locator('[data-thumbnail-id="r0002"]').click()
     assert opened.current == "r0002"
     assert "Cell r0002, rank 11" in opened.text("#lens")
     assert "Lossy, one channel (BF), not for reading" in opened.text("#lens")
-    opened.press("2")
-    assert opened.current == "r0003"
+    opened.press("2", "c")
+    assert opened.message == (
+        "Cell r0002 is lossy here and cannot be graded: edge-ctc report draws it in all channels with --also r0002."
+    )
     opened.press("n")
     assert opened.current == "0001"
     assert not opened.tab.locator("#lens").is_visible()
-    assert [reading["cell_id"] for reading in json.loads(opened.save())["readings"]] == ["r0002"]
+    assert json.loads(opened.save())["readings"] == []
+
+
+def test_a_cell_without_a_picture_is_not_graded(open_gallery: OpenGallery) -> None:
+    gone, whole = (shown(rank, call_of(str(rank), Verdict.CTC)) for rank in (1, 2))
+    opened = open_gallery(page_of([replace(gone, pictures=(b"",) * len(CHANNELS)), whole]))
+    opened.read_as("M. Rossi")
+    opened.press("4")
+    assert opened.message == "Cell 1 has no picture here: it cannot be graded."
+    assert opened.reading("1") == "not read"
+    opened.press("j", "4")
+    assert opened.reading("2") == "4 definitely a CTC"
+
+
+def test_a_key_too_many_does_not_change_the_last_cell(opened: Opened) -> None:
+    opened.press("4", "4", "4", "4", "4", "1")
+    assert opened.reading("v0002") == "4 definitely a CTC"
+    assert opened.message == "Cell v0002 is read: 4 definitely a CTC. Press the key again to change it."
+    opened.press("1")
+    assert opened.reading("v0002") == "1 definitely not"
 
 
 def test_the_first_grade_asks_for_a_name_and_then_stands(open_gallery: OpenGallery) -> None:

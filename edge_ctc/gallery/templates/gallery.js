@@ -6,6 +6,8 @@ let otherReaders = [];
 let current = null;
 /* Blind mode: null, or the shuffled articles and whether what is read now counts as blind. */
 let blind = null;
+/* The cell with whose grade a group was all read, until another is current. */
+let lastRead = null;
 
 const sessionKey = ["edge-ctc session", ...pageKey];
 const shownKey = ["edge-ctc verdicts were shown", ...pageKey];
@@ -51,6 +53,7 @@ function showCell(place) {
 function makeCurrent(place, block = "center") {
   const before = current;
   current = place;
+  lastRead = null;
   showCurrent(before, place, block);
   showState();
 }
@@ -84,6 +87,7 @@ async function hasReader() {
 async function change(act) {
   if (current === null) return;
   const place = current;
+  if (!hasPictures(place)) return say(whyNotRead(place));
   if (!isOnScreen(place)) {
     makeCurrent(place);
     say(`Cell ${named(cellOf(place).id)} was off the screen and is not graded: here it is. Press the key again.`);
@@ -92,6 +96,12 @@ async function change(act) {
   const wasUnnamed = readings === null;
   if (!(await hasReader())) return;
   const before = readings.of(cellOf(place).id);
+  // The key that was meant for a next cell must not change the last one.
+  if (place === lastRead) {
+    lastRead = null;
+    say(`Cell ${named(cellOf(place).id)} is read: ${readingInWords(before)}. Press the key again to change it.`);
+    return;
+  }
   if (wasUnnamed && before !== null) {
     say(`You have read this cell before: ${readingInWords(before)}. Press the key again to change it.`);
     return;
@@ -115,27 +125,32 @@ async function grade(value) {
   const place = current;
   let isGraded = false;
   await change((cell) => {
-    readings.grade(cell, value, blind?.counts ?? false);
+    readings.grade(cell, value, countsAsBlind());
     isGraded = true;
   });
   if (isGraded) goOn(place);
 }
 
 function mark(name) {
-  return change((cell) => readings.toggle(cell, name, blind?.counts ?? false));
+  return change((cell) => readings.toggle(cell, name, countsAsBlind()));
+}
+
+/* Not where this reader has seen the verdicts in another tab meanwhile. */
+function countsAsBlind() {
+  return (blind?.counts ?? false) && !readings.about.hasSeen;
 }
 
 /* After a grade: the next unread cell of its group, or the statement that there is none. */
 function goOn(place) {
   const group = groupOf(place);
   const next = nextUnread(group, place);
-  if (next !== undefined) makeCurrent(next);
-  else say(group === toRead() ? `All ${group.length} are read. Save with s.` : "All of this group are read. Save with s.");
+  if (next !== undefined) return makeCurrent(next);
+  lastRead = place;
+  say(group === toRead() ? `All ${group.length} are read. Save with s.` : "All of this group are read. Save with s.");
 }
 
 function groupOf(place) {
-  if (toRead().includes(place)) return toRead();
-  return isThumbnail(place) ? thumbnails : controls;
+  return toRead().includes(place) ? toRead() : controls;
 }
 
 function nextUnread(places, from) {
@@ -318,7 +333,7 @@ function restoreSession() {
   // Who is to read blind may be another than the one who read in this tab.
   if (isOpenedBlind && !session?.hidden) return openBlind();
   if (session !== null) becomeReader(session.reader);
-  if (session?.hidden) hideVerdicts(session.counts);
+  if (session?.hidden) hideVerdicts(session.counts && !readings.about.hasSeen);
   else noteShown();
 }
 

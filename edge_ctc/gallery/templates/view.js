@@ -43,6 +43,14 @@ function showCurrent(before, place, block) {
   showLens(place);
 }
 
+const hasPictures = (place) => !isThumbnail(place) && place.querySelector("img") !== null;
+
+function whyNotRead(place) {
+  const { id } = cellOf(place);
+  if (!isThumbnail(place)) return `Cell ${named(id)} has no picture here: it cannot be graded.`;
+  return `Cell ${named(id)} is lossy here and cannot be graded: edge-ctc report draws it in all channels with --also ${named(id)}.`;
+}
+
 const LEAST_SEEN_PX = 80;
 
 /* Whether enough of it stands on the screen, above the bar, for a reader to know which cell she grades. */
@@ -50,7 +58,7 @@ function isOnScreen(place) {
   const { top, bottom } = place.getBoundingClientRect();
   if (top === bottom) return false;
   const seen = Math.min(bottom, element("bar").getBoundingClientRect().top) - Math.max(top, 0);
-  return isThumbnail(place) || seen >= Math.min(LEAST_SEEN_PX, bottom - top);
+  return seen >= Math.min(LEAST_SEEN_PX, bottom - top);
 }
 
 function showLens(place) {
