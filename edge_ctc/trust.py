@@ -145,10 +145,10 @@ def _of_share(found: float, measure: str) -> Reason:
 
 def _of_looks(run: RunLooks, spread: RunSpread | None) -> Iterator[Reason]:
     if spread is None:
-        yield _not_judged("training", None, "not judged: the checkpoint does not say how its training's runs differ")
+        yield _not_judged("training", None, "the checkpoint does not say how its training's runs differ")
     elif run.looks is None or (there := len(run.looks.diameter_px)) < LEAST_CELLS:
         there = 0 if run.looks is None else there
-        yield _not_judged("cells", there, f"not judged: images of {there} cells, at least {LEAST_CELLS} wanted")
+        yield _not_judged("cells", there, f"images of {there} cells, at least {LEAST_CELLS} wanted")
     else:
         yield from _beside_training(run.looks, run.channels, spread)
 

@@ -95,6 +95,15 @@ def test_a_sheet_stands_in_the_file_once_and_each_of_its_cells_has_a_place_on_it
     assert set(re.findall(r"\.([xy]\d+) {", style)) == {f"x{x}" for x in range(20)} | {f"y{y}" for y in range(10)}
 
 
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+def test_no_name_of_a_run_ends_the_style_or_the_string_in_it(run_id: str) -> None:
+    (style,) = Elements(render(page_of(run_id=run_id, intended_use="RUO"))).inline["style"]
+    found = re.search(r"@bottom-left { content: '((?:[A-Za-z0-9]|\\[0-9a-f]+ )*)'; font", style)
+    assert found is not None
+    read = re.sub(r"\\([0-9a-f]+) ", lambda code: chr(int(code[1], 16)), found[1])
+    assert read == f"Run {visible(run_id)} - RUO"
+
+
 def test_no_address_of_another_host_stands_in_the_file_and_nothing_can_be_sent() -> None:
     html = render(small_page())
     assert re.findall(r"(?:https?|wss?|ftp):|//[a-z0-9-]+\.", html) == []

@@ -126,6 +126,31 @@ def test_a_run_that_was_called_again_of_the_same_images_takes_its_old_readings(
     assert row["page_calls_sha256"] == page["calls_sha256"] != row["calls_sha256"]
 
 
+def test_cells_whose_images_changed_can_be_left_out_and_the_others_taken(tmp_path: Path, edge_ctc: EdgeCtc) -> None:
+    place = called(tmp_path)
+    page = document(place, {"0001": 4, "0002": 1})
+    page["readings"][0]["images_sha256"] = "9" * 64
+    path = saved(tmp_path, page)
+    refused = edge_ctc("review", "import", path)
+    assert refused.code == 65
+    assert "import with --leave-out-changed" in refused.err
+    assert not readings_path(place).exists()
+    finished = edge_ctc("review", "import", path, "--leave-out-changed")
+    assert finished.code == 2
+    assert "left out, read on other images than were called: 0001" in finished.out
+    assert [row["cell_id"] for row in rows_of(place)] == ["0002"]
+
+
+def test_a_file_of_which_all_images_changed_is_refused_however_it_is_asked_for(
+    tmp_path: Path, edge_ctc: EdgeCtc
+) -> None:
+    place = called(tmp_path)
+    page = document(place, {"0001": 4})
+    page["readings"][0]["images_sha256"] = "9" * 64
+    assert edge_ctc("review", "import", saved(tmp_path, page), "--leave-out-changed").code == 65
+    assert not readings_path(place).exists()
+
+
 def test_a_file_that_names_these_calls_and_another_checkpoint_was_changed(tmp_path: Path, edge_ctc: EdgeCtc) -> None:
     place = called(tmp_path)
     finished = edge_ctc(

@@ -170,8 +170,8 @@ def test_a_cell_read_on_other_images_is_refused_and_named(tmp_path: Path, edge_c
     read_by(place, "B", {"0002": 4}, at="2026-11-23T21:00:00Z")
     finished = edge_ctc("review", "recovery", tmp_path / "run 1")
     assert finished.code == 2
-    assert ids(place) == ["0001"]
-    assert "2 cells left out, read on other images than were called: read them again: 0002, 0003" in finished.out
+    assert ids(place) == ["0001", "0002"], "what B read of today's image counts, what A read of the former one does not"
+    assert "1 cell left out, read on other images than were called alone: read it again: 0003" in finished.out
     called(tmp_path, {"0005": CTC})
     finished = edge_ctc("review", "recovery", tmp_path / "run 1", "--json")
     assert (finished.code, json.loads(finished.out)["stale"]) == (2, ["0001", "0002", "0003"])

@@ -106,7 +106,7 @@ def test_fewer_cells_widen_the_band_and_do_not_judge_below_twenty(spread: RunSpr
     too_few = trust_in(run_of(looks(8)), spread)
     assert (too_few.light, too_few.reasons[0].sentence) == (
         "not judged",
-        "not judged: images of 8 cells, at least 20 wanted",
+        "images of 8 cells, at least 20 wanted",
     )
 
 

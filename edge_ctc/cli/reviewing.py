@@ -26,7 +26,7 @@ from edge_ctc.exports.profile import load_profile
 from edge_ctc.plan import result_place
 from edge_ctc.results.commit import ResultPlace
 from edge_ctc.review.agreement import agreement as agreement_of
-from edge_ctc.review.importing import Imported, import_review
+from edge_ctc.review.importing import Changed, Imported, import_review
 from edge_ctc.review.labelling import make_labels, read_patients, write_labels
 from edge_ctc.review.recovery import DEFINITE, Wanted, write_recovery
 from edge_ctc.review.reviewed import CTC_FROM
@@ -59,33 +59,38 @@ def import_reviews(
         ),
     ] = None,
     out: ResultsOption = None,
+    leave_out_changed: Annotated[
+        bool, typer.Option("--leave-out-changed", help="Leave out cells whose images changed since they were read.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Add what a physician said in the gallery to RUN.ctc-review.csv beside the calls.
 
     A file is taken whole or not at all: each cell must be in the calls that stand there now, with the images that were
-    read. Calls and manifest are never touched, and no reading that is there is changed: of two by one reader the later
-    counts. A file that was imported before adds nothing. With several files the first that is refused ends the command;
-    those before it are in.
+    read; with --leave-out-changed the other cells are taken, and it ends with 2. Calls and manifest are never touched,
+    and no reading that is there is changed: of two by one reader the later counts. A file that was imported before adds
+    nothing. With several files the first that is refused ends the command; those before it are in.
 
     Examples: edge-ctc review import P07.Rossi.ctc-review.json
 
     edge-ctc review import ~/Downloads/P07.Rossi.ctc-review.json --run /data/exports/P07
     """
     imported: list[Imported] = []
+    changed: Changed = "leave out" if leave_out_changed else "refuse"
     try:
         for file in files:
             path = _file(file)
-            imported.append(import_review(path, _named(path, run, out)))
+            imported.append(import_review(path, _named(path, run, out), changed))
             if not as_json:
                 print_imported(imported[-1])
     except EdgeCtcError as error:
         if as_json:
             print_json_imported(imported, exit_code(error), str(error))
         raise
+    code = ExitCode.PARTLY_DONE if any(one.left_out for one in imported) else ExitCode.DONE
     if as_json:
-        print_json_imported(imported, ExitCode.DONE)
-    return ExitCode.DONE
+        print_json_imported(imported, code)
+    return code
 
 
 def _file(named: str) -> Path:

@@ -25,6 +25,8 @@ def print_imported(imported: Imported) -> None:
     known = f", {imported.known} were there already" if imported.known else ""
     nothing = "nothing new: " if not imported.added else ""
     say(f"{imported.file}: {nothing}{imported.added} readings by {imported.reader} added{known}")
+    if imported.left_out:
+        say(f"    left out, read on other images than were called: {_listed(imported.left_out)}")
     if imported.is_called_again:
         say("    the run was called again since the page was made, of the same images: verdicts may be others now")
     say(f"{imported.path}: {imported.ungraded} cells among CTC and REVIEW have no grade yet")
@@ -192,10 +194,17 @@ def print_json_failure(error: Exception, exit_code: int) -> None:
     _print({"exit_code": exit_code, "error": str(error)})
 
 
+def _listed(cells: Sequence[str]) -> str:
+    return ", ".join(cells[:_MOST_CELLS]) + (", …" if len(cells) > _MOST_CELLS else "")
+
+
 def _say_stale(stale: Sequence[str]) -> None:
     if stale:
-        shown = ", ".join(stale[:_MOST_CELLS]) + (", …" if len(stale) > _MOST_CELLS else "")
-        say(f"    {len(stale)} cells left out, read on other images than were called: read them again: {shown}")
+        shown = _listed(stale)
+        what, them = ("cell", "it") if len(stale) == 1 else ("cells", "them")
+        say(
+            f"    {len(stale)} {what} left out, read on other images than were called alone: read {them} again: {shown}"
+        )
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from edge_ctc.cells import Verdict
 from edge_ctc.expected import Expected
 from edge_ctc.gallery.document import document
 from edge_ctc.gallery.histogram import Cuts, histogram
+from edge_ctc.gallery.paper import foot_rules
 from edge_ctc.gallery.picture_scale import PictureSize, scale_rules
 from edge_ctc.gallery.thumbnails import ACROSS, sheet_rules
 from edge_ctc.quality import OF_RUNS
@@ -168,7 +169,7 @@ def render(page: Page) -> str:
     sizes = [png_size(picture) for cell in page.shown for picture in cell.pictures if picture]
     sheets = [data_uri(sheet.picture) for sheet in page.rest]
     return document(
-        style="\n".join((scale_rules(sizes, len(page.channels)), sheet_rules(sheets))),
+        style="\n".join((scale_rules(sizes, len(page.channels)), sheet_rules(sheets), foot_rules(page.manifest))),
         page=page,
         histogram=histogram(page.scores, page.cuts),
         flags_of_run=[flag for flag in OF_RUNS if page.manifest.flags.get(flag)],

@@ -106,7 +106,7 @@ class Agreement:
         pairs: each two readers, then each reader and the machine.
         of_review: for each reader.
         disagreements: in the order of the calls.
-        stale: cells left out, since one of their readings was of other images than were called.
+        stale: cells left out, since all of their readings were of other images than were called.
     """
 
     run_id: str

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edge_ctc import durable
 from edge_ctc.cells import Verdict
@@ -17,6 +18,8 @@ from edge_ctc.results.manifest import Manifest
 from edge_ctc.review.hold import sole_reviewer
 from edge_ctc.review.readings import Reading, read_readings, readings_path, table_of
 from edge_ctc.review.review_file import ReadingInFile, ReviewFile, read_review
+
+Changed = Literal["refuse", "leave out"]
 
 _CELLS_SHOWN = 3
 
@@ -34,6 +37,7 @@ class Imported:
         known: readings of the file that were there already.
         is_called_again: the page was made from other calls than stand there now, of the same images.
         ungraded: cells of verdict CTC or REVIEW whose images, as they were called, nobody has graded.
+        left_out: cells of the file that were read on other images than were called.
     """
 
     file: Path
@@ -44,14 +48,16 @@ class Imported:
     known: int
     is_called_again: bool
     ungraded: int
+    left_out: tuple[str, ...]
 
 
-def import_review(path: Path, named: ResultPlace | Path) -> Imported:
+def import_review(path: Path, named: ResultPlace | Path, changed: Changed = "refuse") -> Imported:
     """Add the readings in `path` to those of its run; the calls and their manifest are only read.
 
     Args:
         path: the file that the gallery's page saved.
         named: where the results of the run lie; or a folder, in which those of the run that the file names lie.
+        changed: of cells that were read on other images than were called: refuse the file, or leave them out.
 
     Raises:
         InputMissingError: there is no such file, or no results in that folder.
@@ -66,12 +72,16 @@ def import_review(path: Path, named: ResultPlace | Path) -> Imported:
     manifest, calls = committed_calls(place)
     by_id = {call.cell_id: call for call in calls}
     _check(path, review, manifest, by_id)
+    same = [one for one in review.readings if _is_same(one, by_id[one.cell_id])]
+    other = [one.cell_id for one in review.readings if not _is_same(one, by_id[one.cell_id])]
+    if other and (changed == "refuse" or not same):
+        raise _refused(path, review, other, "read on other images than were called")
     with sole_reviewer(place):
         durable.mend(readings_path(place))
         former = read_readings(place)
         _check_reader(path, review.reader, former)
         known = {reading.said for reading in former}
-        found = [_reading(review, one, by_id[one.cell_id], manifest) for one in review.readings]
+        found = [_reading(review, one, by_id[one.cell_id], manifest) for one in same]
         new = [reading for reading in found if reading.said not in known]
         if new:
             durable.write_bytes(readings_path(place), table_of([*former, *new]))
@@ -84,6 +94,7 @@ def import_review(path: Path, named: ResultPlace | Path) -> Imported:
         known=len(found) - len(new),
         is_called_again=review.calls_sha256 != manifest.calls.sha256,
         ungraded=_ungraded(calls, [*former, *new]),
+        left_out=tuple(other),
     )
 
 
@@ -109,14 +120,16 @@ def _check(path: Path, review: ReviewFile, manifest: Manifest, by_id: Mapping[st
             f"{path}: names these calls and checkpoint {review.checkpoint_sha256[:12]}, but "
             f"{manifest.checkpoint.sha256[:12]} made them; nothing was imported: the file was changed, save it again"
         )
-    unknown = [one.cell_id for one in review.readings if one.cell_id not in by_id]
-    other = [one.cell_id for one in review.readings if one.cell_id in by_id and not _is_same(one, by_id[one.cell_id])]
-    for cells, fault in ((unknown, "not in the calls"), (other, "read on other images than were called")):
-        if cells:
-            raise DataError(
-                f"{path}: {len(cells)} of {len(review.readings)} cells are {fault} ({_some(cells)}); nothing was "
-                "imported: they changed since the page was made: make it anew and read those cells in it"
-            )
+    if unknown := [one.cell_id for one in review.readings if one.cell_id not in by_id]:
+        raise _refused(path, review, unknown, "not in the calls")
+
+
+def _refused(path: Path, review: ReviewFile, cells: Sequence[str], fault: str) -> DataError:
+    way = "import with --leave-out-changed, and read those cells" if "images" in fault else "read the run"
+    return DataError(
+        f"{path}: {len(cells)} of {len(review.readings)} cells are {fault} ({_some(cells)}); nothing was imported: "
+        f"they changed since the page was made; {way} in the page that stands there now"
+    )
 
 
 def _is_same(one: ReadingInFile, call: Call) -> bool:

@@ -49,7 +49,7 @@ class LabelsMade:
         sighted: rows of readings that were not blind: they may echo the machine.
         debris: cells left out, since a reader marks debris, which is of neither class.
         unsure: cells left out, since a grade is 2 or 3 and only definite ones were asked for.
-        stale: cells left out, since one of their readings was of other images than were called.
+        stale: cells left out, since all of their readings were of other images than were called.
     """
 
     rows: tuple[LabelRow, ...]

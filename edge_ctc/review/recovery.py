@@ -72,7 +72,7 @@ class Recovery:
         confirmed: cells, by rank.
         controls: leukocytes, in the order in which they were matched.
         left_out: cells that somebody took for a CTC.
-        stale: cells whose readings do not count, since one was of other images than were called.
+        stale: cells whose readings do not count, since all were of other images than were called.
         read: cells that somebody read.
         ungraded: cells that the machine calls CTC or REVIEW and that nobody graded.
         flagged: ids and cage positions that a spreadsheet would take for a formula; they stand in the list as they are.

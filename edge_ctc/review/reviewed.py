@@ -20,8 +20,8 @@ class ReviewedCell:
     Attributes:
         call: its row.
         rank: from 1; None where it is not evaluable.
-        readings: the last of each reader, by name.
-        is_stale: one of them was of other images than the call is.
+        readings: the last of each reader, by name; without those of other images than the call is.
+        is_stale: all of them were.
     """
 
     call: Call
@@ -51,7 +51,7 @@ class ReviewedRun:
 
     @property
     def current(self) -> tuple[ReviewedCell, ...]:
-        """The cells of which every last reading is of the images that were called."""
+        """The cells of which a last reading is of the images that were called."""
         return tuple(cell for cell in self.cells if not cell.is_stale)
 
     @property
@@ -93,5 +93,5 @@ def last_readings(readings: Iterable[Reading]) -> dict[str, tuple[Reading, ...]]
 
 
 def _cell(call: Call, rank: int, readings: tuple[Reading, ...]) -> ReviewedCell:
-    is_stale = any(reading.images_sha256 != call.images_sha256 for reading in readings)
-    return ReviewedCell(call, None if call.score is None else rank, readings, is_stale)
+    current = tuple(reading for reading in readings if reading.images_sha256 == call.images_sha256)
+    return ReviewedCell(call, None if call.score is None else rank, current, not current)
