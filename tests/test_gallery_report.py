@@ -63,7 +63,7 @@ def _decoded(uri: str) -> NDArray[np.float64]:
 
 
 def test_beyond_the_controls_a_leukocyte_is_a_thumbnail_alone(edge_ctc: EdgeCtc, tmp_path: Path) -> None:
-    write_run(tmp_path / "many", CONTROLS + 30, 2, 5, Layout.MULTIPAGE)
+    write_run(tmp_path / "many", CONTROLS + 30, 2, 6, Layout.MULTIPAGE)
     none = write_checkpoint(tmp_path / "none", thresholds={"ctc": 1e6, "review": 1e6})
     assert edge_ctc("classify-run", tmp_path / "many", "--checkpoint", none).code == 0
     assert edge_ctc("report", tmp_path / "many").code == 0

@@ -134,7 +134,7 @@ class _Press:
 def _in_random_order(ranked: Sequence[_Ranked]) -> list[_Ranked]:
     """The same for the same cells, whatever called them: the light of a run does not change with a call."""
     by_id = sorted(ranked, key=lambda one: one.call.cell_id)
-    told = "\n".join(f"{one.call.cell_id} {one.call.images_sha256}" for one in by_id)
+    told = "\n".join(" ".join((one.call.cell_id, *one.call.image_sha256)) for one in by_id)
     generator = np.random.default_rng(int(hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest(), 16))
     return [by_id[place] for place in generator.permutation(len(by_id))]
 
