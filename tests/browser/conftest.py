@@ -82,8 +82,8 @@ class Opened:
         return self.text("#message")
 
     def reading(self, cell_id: str) -> str:
-        """What stands at the cell."""
-        return self.text(f'[data-cell-id="{cell_id}"] .reading')
+        """What stands at the cell, also before a busy browser has laid it out."""
+        return str(self.tab.locator(f'[data-cell-id="{cell_id}"] .reading').text_content())
 
     def order(self) -> list[str]:
         """The ids of the cells that are seen, from the top."""
