@@ -77,9 +77,11 @@ def _tell_alike(first: Path, run: Path) -> None:
     calls = _beside(first, "ctc-calls.csv").read_bytes().replace(*names)
     manifest = _beside(first, "ctc-run.json").read_bytes()
     was = json.loads(manifest)
-    manifest = manifest.replace(*names).replace(
-        was["calls"]["sha256"].encode(), hashlib.sha256(calls).hexdigest().encode()
-    )
+    sums = was["calls"]["sha256"].encode(), hashlib.sha256(calls).hexdigest().encode()
+    manifest = manifest.replace(*names).replace(*sums)
+    # A run without its page would be owed one, and drawn.
+    page = _beside(first, "ctc-gallery.html").read_bytes().replace(*sums)
+    _beside(run, "ctc-gallery.html").write_bytes(page)
     unsealed = manifest.replace(sealing(was["seal"]), sealing(""), 1)
     _beside(run, "ctc-calls.csv").write_bytes(calls)
     _beside(run, "ctc-run.json").write_bytes(unsealed.replace(sealing(""), sealing(seal_of(unsealed)), 1))
