@@ -90,8 +90,11 @@ def test_finished_runs_cost_next_to_nothing_and_keep_no_new_run_waiting(disk: Pa
         daemon.until(lambda: daemon.counted("complete") == runs + 1, "all runs looked into")
         daemon.until_rests()
         idle = daemon.use_over(20)
-        # 1 % is wanted, and was kept before runs had a page beside them. With one, 1.6 to 2.4 % were found on a slower
-        # machine: why is not known yet. Runs that are drawn again and again would cost more than this.
-        assert idle[1].share_since(idle[0]) < 3.0
         _spared(daemon, began)
     assert all(is_complete(run) for run in exports.iterdir() if run.is_dir())
+    share = idle[1].share_since(idle[0])
+    # Runs that are drawn again and again cost more than this.
+    assert share < 3.0
+    # Two hundred may cost 1 %, and take half of that; a busy machine, with cold caches, doubles it.
+    if share >= 1.0:
+        pytest.xfail(f"idle: {share:.2f} % of a core, less than 1 % wanted; the cause is not found yet")

@@ -43,7 +43,7 @@ _LOG_FROM = 0.1
 
 _HEAVIEST = 4.0
 """Degrees of freedom of the heaviest tails that are believed: one odd patient must not widen the bands of all figures
-until nothing lies outside. At 60 patients they are 7 sds wide then, and red begins at 11."""
+until nothing lies outside. At 60 patients and 18 figures they are 8 sds wide then, and red begins at 12."""
 
 _DIGITS = 5
 
