@@ -31,6 +31,7 @@ class _Mounted:
         self._folder = folder
         self._note = note
         self._seen = _noted(note, folder)
+        self._last: tuple[tuple[Mount, ...], tuple[int, int]] | None = None
 
     def look(self) -> Mount | None:
         """What it lies on now; None: the kernel does not tell.
@@ -38,8 +39,12 @@ class _Mounted:
         Raises:
             RunMissingError: what was mounted there before is not.
         """
-        mount = mount_of(Path(os.path.realpath(self._folder)), read_mounts())
-        before = self._seen
+        mounts, before = read_mounts(), self._seen
+        now = None if (identity := _identity(self._folder)) is None else (mounts, identity)
+        if now is not None and now == self._last:
+            return before
+        self._last = None
+        mount = mount_of(Path(os.path.realpath(self._folder)), mounts)
         if mount is not None and before is not None and mount.point != before.point:
             is_gone = before.point.is_relative_to(mount.point) or (before.is_network and not mount.is_network)
             if is_gone:
@@ -51,7 +56,17 @@ class _Mounted:
             with contextlib.suppress(OSError):
                 self._note.write_text(f"{mount.kind}\n{self._folder}\n{mount.point}", "utf-8", "surrogateescape")
         self._seen = mount or before
+        # Asked every second: the same folder under the same mounts lies where it lay. Where nothing is told, ask again.
+        self._last = now if mount is not None else None
         return mount
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(folder)  # noqa: PTH116 - at each look
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _noted(note: Path | None, folder: Path) -> Mount | None:
@@ -105,10 +120,11 @@ class Export:
         """
         self._names.clear()
         self._look_at_mounts()
-        # The same objects each time: a path is costly to make, and to compare, where 200 of them are asked for.
         self.unlisted = None
         paths = find_run_paths(self._folder, self._glob, self._leave_out)
-        return tuple(self._runs.setdefault(path, Path(path)) for path in paths)
+        # The same objects each time: a path is costly to make, and to compare, where 200 of them are asked for.
+        self._runs |= {path: Path(path) for path in paths if path not in self._runs}
+        return tuple(self._runs[path] for path in paths)
 
     def _leave_out(self, error: RunUnreadableError) -> None:
         self.unlisted = error

@@ -15,6 +15,12 @@ class Portrait:
         """It starts now."""
         self._started_at = self._since = utc_now()
         self._state: State = "starting"
+        self._boot_id = boot_id()
+
+    @staticmethod
+    def sentence(face: Face, now: float, *, silent_s: float | None, is_ready: bool) -> str:
+        """The status in a sentence, at a fraction of its cost. Arguments as of `of`."""
+        return _sentence(face, _state(face, is_silent=silent_s is not None, is_ready=is_ready), now, silent_s)
 
     def of(self, face: Face, now: float, *, silent_s: float | None, is_ready: bool) -> Status:
         """The status.
@@ -31,7 +37,7 @@ class Portrait:
         run, done, owed = face.calling or (None, 0, 0)
         return Status(
             pid=os.getpid(),
-            boot_id=boot_id(),
+            boot_id=self._boot_id,
             software_version=__version__,
             engine=face.engine,
             started_at_utc=self._started_at,

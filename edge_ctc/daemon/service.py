@@ -206,9 +206,10 @@ class _Speaker:
             self._heartbeat.beat()
         elif still_s < _STARTING_S:
             self._heartbeat.extend(_STARTING_S)
-        status = self._portrait.of(self._face, now, silent_s=self._silent_s, is_ready=self._is_ready)
-        if status.sentence == self._said and now < self._write_at:
+        sentence = self._portrait.sentence(self._face, now, silent_s=self._silent_s, is_ready=self._is_ready)
+        if sentence == self._said and now < self._write_at:
             return
+        status = self._portrait.of(self._face, now, silent_s=self._silent_s, is_ready=self._is_ready)
         self._heartbeat.status(status.sentence)
         self._said, self._write_at = status.sentence, now + _STATUS_EVERY_S
         if reason := write_status(self._path, status):

@@ -159,7 +159,7 @@ def write_status(path: Path, status: Status) -> str | None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(temp, flags, 0o644), "w", encoding="ascii") as file:
                 os.fchmod(file.fileno(), 0o644)  # the unit's umask would hide it
-                json.dump(status.model_dump(), file)
+                file.write(json.dumps(status.model_dump()))
             temp.replace(path)
         except OSError:
             temp.unlink(missing_ok=True)  # half a file must not take the little space that is left

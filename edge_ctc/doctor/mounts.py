@@ -1,5 +1,7 @@
 """What a folder is mounted from, as the kernel tells it without touching the folder."""
 
+import functools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,13 +39,18 @@ class Mount:
 def read_mounts() -> tuple[Mount, ...]:
     """Those of this machine; none where the kernel does not tell."""
     try:
-        return parse_mounts(MOUNTINFO.read_text(errors="surrogateescape"))
+        with MOUNTINFO.open("rb", buffering=0) as file:
+            return parse_mounts(os.fsdecode(file.readall()))
     except OSError:
         return ()
 
 
+@functools.lru_cache(maxsize=1)
 def parse_mounts(text: str) -> tuple[Mount, ...]:
-    """The lines of mountinfo (proc_pid_mountinfo(5)), in their order; what is no such line is left out."""
+    """The lines of mountinfo (proc_pid_mountinfo(5)), in their order; what is no such line is left out.
+
+    The daemon asks every second for what changes once a month, hence the cache.
+    """
     fields = (line.split(" ") for line in text.split("\n"))
     return tuple(_mount(line) for line in fields if "-" in line[6:-3])
 
@@ -57,8 +64,6 @@ def _mount(fields: list[str]) -> Mount:
 
 def mount_of(folder: Path, mounts: tuple[Mount, ...]) -> Mount | None:
     """What `folder`, absolute and free of links, lies on; of several at one place the last, which hides the others."""
-    found = None
-    for mount in mounts:
-        if folder.is_relative_to(mount.point) and (found is None or len(mount.point.parts) >= len(found.point.parts)):
-            found = mount
-    return found
+    above = frozenset((folder, *folder.parents))
+    holding = [mount for mount in reversed(mounts) if mount.point in above]
+    return max(holding, key=lambda mount: len(mount.point.parts), default=None)

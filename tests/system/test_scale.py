@@ -89,12 +89,9 @@ def test_finished_runs_cost_next_to_nothing_and_keep_no_new_run_waiting(disk: Pa
         daemon.until_called(new, within_s=30)
         daemon.until(lambda: daemon.counted("complete") == runs + 1, "all runs looked into")
         daemon.until_rests()
-        idle = daemon.use_over(20)
+        idle = [after.share_since(before) for before, after in (daemon.use_over(10) for _ in range(3))]
         _spared(daemon, began)
     assert all(is_complete(run) for run in exports.iterdir() if run.is_dir())
-    share = idle[1].share_since(idle[0])
-    # Runs that are drawn again and again cost more than this.
-    assert share < 3.0
-    # Two hundred may cost 1 %, and take half of that; a busy machine, with cold caches, doubles it.
-    if share >= 1.0:
-        pytest.xfail(f"idle: {share:.2f} % of a core, less than 1 % wanted; the cause is not found yet")
+    # Two hundred may cost 1 %, and cost little more than forty. Other work on the machine empties the caches, and so
+    # only adds: the least of three is what the daemon costs.
+    assert min(idle) < 1.0, idle
