@@ -346,7 +346,9 @@ def test_the_run_is_found_beside_the_file_or_named(tmp_path: Path, edge_ctc: Edg
     assert len(rows_of(place)) == 1
     assert edge_ctc("review", "import", path, "--run", "").code == 64
     assert edge_ctc("review", "import", "").code == 64
-    assert edge_ctc("review", "import").code == 64
+    nothing_named = edge_ctc("review", "import")
+    assert nothing_named.code == 64
+    assert "`edge-ctc review import --help` shows how it is used" in nothing_named.err
 
 
 def test_several_files_come_in_until_one_is_refused(tmp_path: Path, edge_ctc: EdgeCtc) -> None:

@@ -100,7 +100,10 @@ def run_app(commands: typer.Typer, name: str, arguments: Sequence[str] | None = 
         say_error(str(error))
         sys.exit(exit_code(error))
     except typer.TyperException as error:
-        say_error(error.format_message(), hint=f"`{name} --help` shows how it is used")
+        # Not every such error knows at which command it arose.
+        context = getattr(error, "ctx", None)
+        command = name if context is None else context.command_path
+        say_error(error.format_message(), hint=f"`{command} --help` shows how it is used")
         sys.exit(ExitCode.USAGE)
     except (typer.Abort, KeyboardInterrupt):
         result = ExitCode.INTERRUPTED

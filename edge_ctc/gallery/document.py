@@ -13,7 +13,7 @@ from edge_ctc.gallery.visible_text import visible
 from edge_ctc.trust import Reason
 
 _BDI = (Markup("<bdi>"), Markup("</bdi>"))
-_HEAD_SCRIPTS = ("store.js", "before_paint.js")
+_HEAD_SCRIPTS = ("store.js", "opening.js")
 _SCRIPTS = ("words.js", "review_file.js", "shuffle.js", "readings.js", "dialogs.js", "view.js", "gallery.js")
 
 

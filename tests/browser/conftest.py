@@ -35,6 +35,19 @@ class Opened:
         self.tab.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
         self.tab.add_init_script(_WATCH_POLICY)
 
+    def open(self, address: str) -> None:
+        """Go there, and wait until the page shows."""
+        self.tab.goto(address)
+        self._wait_shown()
+
+    def reload(self) -> None:
+        """Once more, and wait until the page shows."""
+        self.tab.reload()
+        self._wait_shown()
+
+    def _wait_shown(self) -> None:
+        self.tab.locator(":root:not(.opening)").wait_for()
+
     def _only_the_file(self, route: Route) -> None:
         if route.request.url == self.address:
             route.continue_()
@@ -148,7 +161,7 @@ def open_gallery(chromium: Browser, profile: BrowserContext, tmp_path: Path) -> 
         one.watch()
         one.tab.add_init_script(before)
         opened.append(one)
-        one.tab.goto(one.address + fragment)
+        one.open(one.address + fragment)
         return one
 
     yield open_in_browser

@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import FileChooser
 
 from edge_ctc.cells import Verdict
 from edge_ctc.review.review_file import read_review
@@ -62,15 +61,14 @@ def test_the_file_is_named_after_run_and_reader(opened: Opened) -> None:
 
 
 def test_o_opens_the_browsers_choice_of_files(opened: Opened, saved: dict[str, Any]) -> None:
-    choosers: list[FileChooser] = []
-    opened.tab.on("filechooser", lambda chooser: choosers.append(chooser))  # noqa: PLW0108 - a method carries no notes
-    opened.tab.reload()
+    # The browser is told to hand its choice over before the page is loaded once more, and so has heard it.
+    opened.tab.on("filechooser", lambda _: None)
+    opened.reload()
     opened.tab.bring_to_front()
-    opened.press("o")
-    opened.tab.wait_for_timeout(500)
-    (chooser,) = choosers
+    with opened.tab.expect_file_chooser() as chooser:
+        opened.press("o")
     content = json.dumps(saved).encode()
-    chooser.set_files({"name": "some.json", "mimeType": "application/json", "buffer": content})
+    chooser.value.set_files({"name": "some.json", "mimeType": "application/json", "buffer": content})
     opened.tab.get_by_text("3 readings of").wait_for()
 
 
@@ -83,7 +81,7 @@ def test_a_review_comes_back_in_a_fresh_browser(opened: Opened, saved: dict[str,
     assert opened.progress == "2 of 5 read"
     assert opened.reading("0002") == "3 most likely, cluster"
     assert json.loads(opened.save())["readings"] == saved["readings"]
-    opened.tab.reload()
+    opened.reload()
     assert opened.progress == "2 of 5 read"
 
 

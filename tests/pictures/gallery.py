@@ -59,6 +59,7 @@ def opened(browser: Browser, address: str, scheme: str = "light") -> Page:
     context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": 1280, "height": 860})  # type: ignore[arg-type]
     tab = context.new_page()
     tab.goto(address)
+    tab.locator(":root:not(.opening)").wait_for()
     return tab
 
 

@@ -274,7 +274,6 @@ function takeIn({ reader, readings: read, sameCalls }) {
 }
 
 function toggleTheme() {
-  const root = document.documentElement;
   const isDark = root.dataset.theme === "dark" || (root.dataset.theme === "" && matchMedia("(prefers-color-scheme: dark)").matches);
   root.dataset.theme = isDark ? "light" : "dark";
   store.write("localStorage", root.dataset.theme, "edge-ctc theme");
@@ -337,33 +336,37 @@ function restoreSession() {
   else noteShown();
 }
 
-store.onFailure = showStorageFailure;
-if (store.failure !== "") showStorageFailure();
-// A trial, too: whether the browser keeps anything is told before the first reading.
-store.write("localStorage", document.documentElement.dataset.theme, "edge-ctc theme");
-element("bar").hidden = false;
-document.addEventListener("keydown", onKey);
-document.addEventListener("click", onClick);
-document.addEventListener("focusin", ({ target }) => {
-  if (target !== current && placeOf.get(cellOf(target).id) === target) makeCurrent(target, "nearest");
-});
-element("review-file").addEventListener("change", async ({ target }) => {
-  const [file] = target.files;
-  if (file !== undefined) await open(file);
-  // The same file, mended, may be opened once more.
-  target.value = "";
-});
-// Somebody wrote it at the end of the address of a page that was open already.
-window.addEventListener("hashchange", () => location.hash === "#blind" && blind === null && location.reload());
-window.addEventListener("storage", () => readings !== null && becomeReader(readings.reader));
-window.addEventListener("beforeunload", (event) => {
-  if (store.failure !== "" && readings?.about.unsaved) event.preventDefault();
-});
-restoreSession();
-const first = nextUnread(toRead(), null) ?? reachable()[0];
-if (first !== undefined) {
-  current = first;
-  first.setAttribute("aria-current", "true");
-  first.setAttribute("tabindex", "0");
+function start() {
+  store.onFailure = showStorageFailure;
+  if (store.failure !== "") showStorageFailure();
+  // A trial, too: whether the browser keeps anything is told before the first reading.
+  store.write("localStorage", root.dataset.theme, "edge-ctc theme");
+  element("bar").hidden = false;
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("click", onClick);
+  document.addEventListener("focusin", ({ target }) => {
+    if (target !== current && placeOf.get(cellOf(target).id) === target) makeCurrent(target, "nearest");
+  });
+  element("review-file").addEventListener("change", async ({ target }) => {
+    const [file] = target.files;
+    if (file !== undefined) await open(file);
+    // The same file, mended, may be opened once more.
+    target.value = "";
+  });
+  // Somebody wrote it at the end of the address of a page that was open already.
+  window.addEventListener("hashchange", () => location.hash === "#blind" && blind === null && location.reload());
+  window.addEventListener("storage", () => readings !== null && becomeReader(readings.reader));
+  window.addEventListener("beforeunload", (event) => {
+    if (store.failure !== "" && readings?.about.unsaved) event.preventDefault();
+  });
+  restoreSession();
+  const first = nextUnread(toRead(), null) ?? reachable()[0];
+  if (first !== undefined) {
+    current = first;
+    first.setAttribute("aria-current", "true");
+    first.setAttribute("tabindex", "0");
+  }
+  showState();
 }
-showState();
+
+drawnOnce.then(start);

@@ -2,10 +2,7 @@
 /* One reader's readings of this run, kept in the browser at once; every step can be taken back.
 
    They belong to the run and to the images that were read, not to its calls: a run that is called again, since a file
-   came late, loses none of them. They are kept twice, since a busy Chromium was seen to empty the localStorage of a local file on a reload: there, for
-   every tab and for tomorrow, and in the sessionStorage of this tab. */
-
-const AREAS = ["localStorage", "sessionStorage"];
+   came late, loses none of them. */
 
 const moment = () => new Date().toISOString().slice(0, 19) + "Z";
 
@@ -17,18 +14,11 @@ class Readings {
     this.key = ["edge-ctc reading", run.run_id, reader];
     this.stepsKey = ["edge-ctc steps", run.calls_sha256, reader];
     this.aboutKey = ["edge-ctc reader", ...pageKey, reader];
-    const keptIn = (area) =>
-      store
-        .keys(area, ...this.key)
-        .filter((key) => imagesOf(key.at(-2)) === key.at(-1))
-        .map((key) => [key.at(-2), store.read(area, ...key)]);
-    this.byCell = new Map(keptIn("localStorage"));
-    const [everywhere, here] = AREAS.map((area) => store.read(area, ...this.aboutKey));
+    const kept = store.keys("localStorage", ...this.key).filter((key) => imagesOf(key.at(-2)) === key.at(-1));
+    this.byCell = new Map(kept.map((key) => [key.at(-2), store.read("localStorage", ...key)]));
     /* hasSeen: this reader knows what the machine said of this run. unsaved: changed since the last file. */
-    this.about = everywhere ?? here ?? { hasSeen: false, unsaved: false };
+    this.about = store.read("localStorage", ...this.aboutKey) ?? { hasSeen: false, unsaved: false };
     this.steps = store.read("sessionStorage", ...this.stepsKey) ?? [];
-    if (everywhere === null && here !== null) this.keepAbout(here.unsaved);
-    this.takeLater(keptIn("sessionStorage"));
   }
 
   static readersKnown() {
@@ -82,12 +72,12 @@ class Readings {
 
   keep(cellId, reading) {
     this.byCell.set(cellId, reading);
-    for (const area of AREAS) store.write(area, reading, ...this.key, cellId, reading.images_sha256);
+    store.write("localStorage", reading, ...this.key, cellId, reading.images_sha256);
   }
 
   keepAbout(unsaved) {
     this.about.unsaved = unsaved;
-    for (const area of AREAS) store.write(area, this.about, ...this.aboutKey);
+    store.write("localStorage", this.about, ...this.aboutKey);
     store.write("sessionStorage", this.steps, ...this.stepsKey);
   }
 
@@ -96,23 +86,17 @@ class Readings {
     this.keepAbout(this.about.unsaved);
   }
 
-  /* Readings of a file. */
+  /* Readings of a file: of each cell the later one stays, and what is here where both are of the same second. */
   takeIn(readings) {
-    const counts = this.takeLater(readings);
-    if ([...readings.values()].some((reading) => !reading.blind)) this.about.hasSeen = true;
-    this.steps = [];
-    this.keepAbout(this.about.unsaved);
-    return counts;
-  }
-
-  /* Of each cell the later reading stays, and what is here where both are of the same second. */
-  takeLater(readings) {
     const counts = { added: 0, replaced: 0, kept: 0, same: 0 };
     for (const [cellId, reading] of readings) {
       const what = comparison(this.byCell.get(cellId) ?? null, reading);
       counts[what]++;
       if (what === "added" || what === "replaced") this.keep(cellId, reading);
     }
+    if ([...readings.values()].some((reading) => !reading.blind)) this.about.hasSeen = true;
+    this.steps = [];
+    this.keepAbout(this.about.unsaved);
     return counts;
   }
 }

@@ -101,7 +101,7 @@ function showStorageFailure() {
 
 /* `order`: of the articles while they are shuffled; null: each back to its section, by rank. */
 function showOrder(order) {
-  document.documentElement.classList.toggle("blind", order !== null);
+  root.classList.toggle("blind", order !== null);
   element("blind-cells").hidden = order === null;
   document.querySelector('[data-key="b"]').setAttribute("aria-pressed", String(order !== null));
   // Pictures that come late would tell the lower ranks.
