@@ -1,7 +1,7 @@
 "use strict";
 /* Before the page is drawn once, a busy Chromium gives the scripts of a local file a storage that leads nowhere, for as
    long as the page is open: nothing is found there, and what is written is lost (docs/results.md has the figures). So
-   the storage is first touched after that, and until then nothing shows: neither a wrong theme nor, after a reload in
+   the storage is first touched after that, and nothing is to be seen before: neither a wrong theme nor, after a reload in
    blind mode, a verdict may flash up. Paper, and a browser without scripts, do not wait. */
 
 const root = document.documentElement;
