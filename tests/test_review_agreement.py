@@ -140,7 +140,7 @@ def test_the_lines_say_every_figure_in_words(tmp_path: Path, edge_ctc: EdgeCtc) 
     assert "A and B: 4 cells, 75.0 % agree, kappa 0.50 (95 % -0.23 to 1.00)" in finished.out
     assert "A and the machine: 4 cells, 100.0 % agree, kappa 1.00, no interval: they never disagree" in finished.out
     assert "of these blind: 4 cells" in finished.out
-    assert "A: of 1 REVIEW cells 1 CTC, 0 not" in finished.out
+    assert "A: of 1 REVIEW cell 1 CTC, 0 not" in finished.out
     assert "Fleiss, Cohen and Everitt 1969" in finished.out
     assert "    2: A 3, B 2; CTC, score 5.00" in finished.out
     shown = json.loads(edge_ctc("review", "agreement", tmp_path / "run 1", "--json").out)

@@ -89,8 +89,8 @@ def test_a_file_that_comes_twice_adds_nothing_and_says_so(tmp_path: Path, edge_c
     before = bytes_in(tmp_path)
     finished = edge_ctc("review", "import", path)
     assert finished.code == 0
-    assert "nothing new: 0 readings by M. Rossi added, 2 were there already" in finished.out
-    assert "1 cells among CTC and REVIEW have no grade yet" in finished.out
+    assert "nothing new: 0 readings by M. Rossi added, 2 there already" in finished.out
+    assert "without a grade yet: 1 cell among CTC and REVIEW" in finished.out
     assert bytes_in(tmp_path) == before
 
 

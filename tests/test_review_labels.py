@@ -29,7 +29,7 @@ def test_the_trainers_own_reader_takes_the_labels_with_readers_and_conflicts(tmp
     finished = edge_ctc("review", "labels", tmp_path / "run 1", "--patient", "P07", "--to", path)
     assert finished.code == 0
     assert "5 labels of 3 cells; 1 labelled differently by readers" in finished.out
-    assert "2 labels were not read blind" in finished.out
+    assert "not read blind: 2 labels, which may echo" in finished.out
     labels = read_labels(path)
     assert [(one.run_id, one.cell_id, one.is_ctc, one.patient) for one in labels.cells] == [
         ("run 1", "0001", True, "P07"),

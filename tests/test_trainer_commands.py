@@ -68,7 +68,7 @@ def test_an_interrupted_command_that_goes_on_says_so(name: str, material: Path, 
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1].decode()
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert GOES_ON in said
     assert any(tmp_path.rglob("state.json"))
 

@@ -31,6 +31,11 @@ def say(line: str, *, to_error: bool = False) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def counted(number: int, one: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
 def say_error(message: str, hint: str = "") -> None:
     """`error: …` on standard error, with a hint on a line of its own."""
     for line in (f"error: {message}", hint):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_ctc import __version__
-from edge_ctc.console.lines import say
+from edge_ctc.console.lines import counted, say
 from edge_ctc.review.agreement import Agreement, Disagreement, Pair, Table
 from edge_ctc.review.importing import Imported
 from edge_ctc.review.labelling import LabelsMade
@@ -22,14 +22,14 @@ _SOURCE = "kappa: Cohen 1960; interval: large-sample standard error of Fleiss, C
 
 def print_imported(imported: Imported) -> None:
     """What came, and what is still to be read."""
-    known = f", {imported.known} were there already" if imported.known else ""
+    known = f", {imported.known} there already" if imported.known else ""
     nothing = "nothing new: " if not imported.added else ""
-    say(f"{imported.file}: {nothing}{imported.added} readings by {imported.reader} added{known}")
+    say(f"{imported.file}: {nothing}{counted(imported.added, 'reading')} by {imported.reader} added{known}")
     if imported.left_out:
         say(f"    left out, read on other images than were called: {_listed(imported.left_out)}")
     if imported.is_called_again:
         say("    the run was called again since the page was made, of the same images: verdicts may be others now")
-    say(f"{imported.path}: {imported.ungraded} cells among CTC and REVIEW have no grade yet")
+    say(f"{imported.path}: without a grade yet: {counted(imported.ungraded, 'cell')} among CTC and REVIEW")
 
 
 def print_json_imported(imported: Sequence[Imported], exit_code: int, error: str = "") -> None:
@@ -41,16 +41,17 @@ def print_json_imported(imported: Sequence[Imported], exit_code: int, error: str
 def print_agreement(agreement: Agreement) -> None:
     """A line for each pair, each reader's REVIEW cells, and the cells on which not all agree."""
     readers = ", ".join(agreement.readers) or "nobody"
-    say(f"{agreement.run_id}: {agreement.graded} cells graded by {readers}; 3 and 4 count as CTC, 1 and 2 as not")
+    graded = counted(agreement.graded, "cell")
+    say(f"{agreement.run_id}: {graded} graded by {readers}; 3 and 4 count as CTC, 1 and 2 as not")
     for pair in agreement.pairs:
         say(f"{pair.first} and {pair.second}: {_told(pair.every)}")
         if pair.blind.cells:
             say(f"    of these blind: {_told(pair.blind)}")
     for one in agreement.of_review:
-        say(f"{one.reader}: of {one.ctc + one.other} REVIEW cells {one.ctc} CTC, {one.other} not")
+        say(f"{one.reader}: of {counted(one.ctc + one.other, 'REVIEW cell')} {one.ctc} CTC, {one.other} not")
     if agreement.pairs:
         say(_SOURCE)
-    say(f"{len(agreement.disagreements)} cells on which not all agree")
+    say(f"{counted(len(agreement.disagreements), 'cell')} on which not all agree")
     for cell in agreement.disagreements:
         grades = ", ".join(f"{reader} {grade}" for reader, grade in cell.grades)
         score = "none" if cell.score is None else f"{cell.score:.2f}"
@@ -61,7 +62,7 @@ def print_agreement(agreement: Agreement) -> None:
 def _told(table: Table) -> str:
     if table.agreed is None:
         return "no cell that both graded"
-    return f"{table.cells} cells, {100 * table.agreed:.1f} % agree, {_kappa(table)}"
+    return f"{counted(table.cells, 'cell')}, {100 * table.agreed:.1f} % agree, {_kappa(table)}"
 
 
 def _kappa(table: Table) -> str:
@@ -112,19 +113,18 @@ def _json_disagreement(cell: Disagreement) -> dict[str, Any]:
 
 def print_labels(path: Path, labels: LabelsMade) -> None:
     """What became a label, and what did not."""
-    say(
-        f"{path}: {len(labels.rows)} labels of {labels.cells} cells; {labels.conflicts} labelled differently by readers"
-    )
+    rows, cells = counted(len(labels.rows), "label"), counted(labels.cells, "cell")
+    say(f"{path}: {rows} of {cells}; {labels.conflicts} labelled differently by readers")
     if labels.sighted:
-        say(f"    {labels.sighted} labels were not read blind: they may echo the machine's verdict")
+        say(f"    not read blind: {counted(labels.sighted, 'label')}, which may echo the machine's verdict")
     left_out = {
         "marked debris": labels.debris,
         "graded 2 or 3": labels.unsure,
         "read on other images than were called": labels.stale,
     }
-    for why, cells in left_out.items():
-        if cells:
-            say(f"    {cells} cells left out: {why}")
+    for why, number in left_out.items():
+        if number:
+            say(f"    {counted(number, 'cell')} left out: {why}")
 
 
 def print_json_labels(path: Path, labels: LabelsMade) -> None:
@@ -135,8 +135,8 @@ def print_json_labels(path: Path, labels: LabelsMade) -> None:
 
 def print_recovery(recovery: Recovery, asked_controls: int) -> None:
     """What is on the list, what is not and why."""
-    count = len(recovery.confirmed)
-    say(f"{recovery.path}: {count} confirmed {'cell' if count == 1 else 'cells'}{_controls(recovery, asked_controls)}")
+    confirmed = counted(len(recovery.confirmed), "confirmed cell")
+    say(f"{recovery.path}: {confirmed}{_controls(recovery, asked_controls)}")
     if not recovery.confirmed:
         say(f"    {_why_none(recovery)}; no cell is on the list by the machine's verdict alone")
     if recovery.is_partial:
@@ -157,7 +157,7 @@ def _controls(recovery: Recovery, asked: int) -> str:
         f"; {asked} asked for, and no more were called LEUKOCYTE and graded 1 and have a size that can be measured"
     )
     fewer = there_are if len(recovery.controls) < asked else ""
-    return f", {len(recovery.controls)} leukocytes as controls, matched in size{fewer}"
+    return f", {counted(len(recovery.controls), 'leukocyte')} as controls, matched in size{fewer}"
 
 
 def _why_none(recovery: Recovery) -> str:
@@ -201,10 +201,8 @@ def _listed(cells: Sequence[str]) -> str:
 def _say_stale(stale: Sequence[str]) -> None:
     if stale:
         shown = _listed(stale)
-        what, them = ("cell", "it") if len(stale) == 1 else ("cells", "them")
-        say(
-            f"    {len(stale)} {what} left out, read on other images than were called alone: read {them} again: {shown}"
-        )
+        what, them = counted(len(stale), "cell"), "it" if len(stale) == 1 else "them"
+        say(f"    {what} left out, read on other images than were called alone: read {them} again: {shown}")
 
 
 def _print(document: dict[str, Any]) -> None:

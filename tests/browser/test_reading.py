@@ -402,6 +402,22 @@ def test_where_nothing_is_kept_it_is_said_at_once_and_before_leaving(open_galler
     assert asked == ["beforeunload"]
 
 
+@pytest.mark.parametrize("fault", STORAGE_FAULTS)
+def test_where_nothing_is_kept_the_page_has_it_whatever_happens_in_other_tabs(
+    open_gallery: OpenGallery, fault: str
+) -> None:
+    opened = open_gallery(small_page(), before=STORAGE_FAULTS[fault])
+    opened.read_as("M. Rossi")
+    opened.press("4", "3")
+    opened.tab.evaluate("dispatchEvent(new StorageEvent('storage'))")
+    assert opened.progress == "2 of 5 read"
+    opened.read_as("A. Bianchi")
+    assert opened.progress == "0 of 5 read"
+    opened.read_as("M. Rossi")
+    assert opened.progress == "2 of 5 read"
+    assert len(json.loads(opened.save())["readings"]) == 2
+
+
 def test_where_all_is_kept_nobody_is_asked_before_leaving(opened: Opened) -> None:
     opened.tab.on("dialog", lambda dialog: opened.troubles.append(dialog.type))
     opened.press("4")

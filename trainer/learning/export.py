@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -138,6 +139,12 @@ def torch_scores(model: CellNet, cells: NDArray[np.float32]) -> Scores:
 
 def onnx_scores(graph: bytes, cells: NDArray[np.float32]) -> Scores:
     """What ONNX Runtime says of cells, float32 (N, C, H, W)."""
+    # An interrupt that reaches ONNX Runtime in the main thread, which alone hears it, has aborted the process.
+    with ThreadPoolExecutor(1, "onnxruntime") as apart:
+        return apart.submit(_onnx_scores, graph, cells).result()
+
+
+def _onnx_scores(graph: bytes, cells: NDArray[np.float32]) -> Scores:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

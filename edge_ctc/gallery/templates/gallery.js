@@ -58,9 +58,17 @@ function makeCurrent(place, block = "center") {
   showState();
 }
 
+/* By reader. What another tab may have changed is read anew; where the browser keeps nothing, the page alone has it. */
+const onPage = new Map();
+
+function readingsOf(name) {
+  if (store.failure === "" || !onPage.has(name)) onPage.set(name, new Readings(name, imagesOf));
+  return onPage.get(name);
+}
+
 function becomeReader(name) {
-  readings = new Readings(name, imagesOf);
-  otherReaders = Readings.readersKnown().filter((other) => other !== name).map((other) => new Readings(other, imagesOf));
+  readings = readingsOf(name);
+  otherReaders = Readings.readersKnown().filter((other) => other !== name).map(readingsOf);
   keepSession();
   showAll();
 }
@@ -262,7 +270,7 @@ async function open(file) {
 }
 
 function takeIn({ reader, readings: read, sameCalls }) {
-  const taking = reader === readings?.reader ? readings : new Readings(reader, imagesOf);
+  const taking = readingsOf(reader);
   const counts = taking.takeIn(read);
   becomeReader(readings?.reader ?? reader);
   const whose = reader === readings.reader ? "" : ` They are kept apart: you read as ${named(readings.reader)}.`;
