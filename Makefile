@@ -51,7 +51,7 @@ search: stand-ins ## the property tests with examples that no run has tried
 
 test-system: $(TEST)/.ready ## the daemon under real faults and the gallery in a real browser: needs root, installs what is missing with apt, fails where a tool lacks
 	$(TEST)/bin/python -m tests.system.tools
-	EDGE_CTC_SYSTEM=1 $(TEST)/bin/python -m pytest -rs --numprocesses 2 --dist loadfile tests/system # apart: seconds are promised there, and a browser takes all cores
+	EDGE_CTC_SYSTEM=1 $(TEST)/bin/python -m pytest -rs --numprocesses 3 --dist loadfile tests/system # apart: seconds are promised there, and a browser takes all cores
 	EDGE_CTC_SYSTEM=1 $(TEST)/bin/python -m pytest -rs --numprocesses 3 --dist loadfile tests/browser
 
 soak: $(TEST)/.ready ## hours of the same faults, and real SMB and NFS, for docs/soak.md; needs root
