@@ -75,7 +75,8 @@ def import_review(path: Path, named: ResultPlace | Path, changed: Changed = "ref
     same = [one for one in review.readings if _is_same(one, by_id[one.cell_id])]
     other = [one.cell_id for one in review.readings if not _is_same(one, by_id[one.cell_id])]
     if other and (changed == "refuse" or not same):
-        raise _refused(path, review, other, "read on other images than were called")
+        way = "import with --leave-out-changed, and read those cells"
+        raise _refused(path, review, other, "read on other images than were called", way)
     with sole_reviewer(place):
         durable.mend(readings_path(place))
         former = read_readings(place)
@@ -121,11 +122,10 @@ def _check(path: Path, review: ReviewFile, manifest: Manifest, by_id: Mapping[st
             f"{manifest.checkpoint.sha256[:12]} made them; nothing was imported: the file was changed, save it again"
         )
     if unknown := [one.cell_id for one in review.readings if one.cell_id not in by_id]:
-        raise _refused(path, review, unknown, "not in the calls")
+        raise _refused(path, review, unknown, "not in the calls", "read the run")
 
 
-def _refused(path: Path, review: ReviewFile, cells: Sequence[str], fault: str) -> DataError:
-    way = "import with --leave-out-changed, and read those cells" if "images" in fault else "read the run"
+def _refused(path: Path, review: ReviewFile, cells: Sequence[str], fault: str, way: str) -> DataError:
     return DataError(
         f"{path}: {len(cells)} of {len(review.readings)} cells are {fault} ({_some(cells)}); nothing was imported: "
         f"they changed since the page was made; {way} in the page that stands there now"
